@@ -1,0 +1,48 @@
+"""Logproof Ledger: an append-only audit log whose entries anyone can verify offline.
+
+Importing this package loads none of its parts: each public name loads on first use, so that a verifier never pays
+for gRPC and a client never needs what only the server does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ledger.client import Ledger
+    from ledger.errors import LedgerError, VerificationError
+    from ledger.events.event import Event, PersonalData
+    from ledger.evidence.receipts import verify_receipt
+    from ledger.evidence.trusted import TrustedLog
+
+__version__ = "0.1.0"
+
+__all__ = ["Event", "Ledger", "LedgerError", "PersonalData", "TrustedLog", "VerificationError", "verify_receipt"]
+
+_HOMES = {
+    "Event": "ledger.events.event",
+    "Ledger": "ledger.client",
+    "LedgerError": "ledger.errors",
+    "PersonalData": "ledger.events.event",
+    "TrustedLog": "ledger.evidence.trusted",
+    "VerificationError": "ledger.errors",
+    "verify_receipt": "ledger.evidence.receipts",
+}
+
+# Hidden from type checkers, for which it would make every misspelt name a good one.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Load a public name."""
+        if name not in _HOMES:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """Tell the public names, loaded or not."""
+    return sorted({*globals(), *__all__})
