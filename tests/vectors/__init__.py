@@ -1,0 +1,1 @@
+"""Vectors of the project's own formats, and what generates them."""
