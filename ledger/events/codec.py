@@ -1,0 +1,530 @@
+"""Sections by the protobuf runtime: the fast path of the server and the encoder of clients and importers.
+
+The only importer of the generated event messages. The rule that must not break: `check_sections` accepts exactly what
+the strict reader (`wire.py`) and the value checks (`checks.py`) accept. It is built so that it cannot refuse by
+itself: where its quick checks are not certain, the strict reader and the value checks decide and word the refusal. That
+it never accepts more is held by a differential property test, and rests on one fact: the runtime parses leniently, but
+what it drops, merges or shortens no longer has the size of the bytes received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from google.protobuf.message import DecodeError, Message
+
+from ledger.errors import InvalidEventError
+from ledger.events.actions import ACTION_MAX_BYTES, ACTION_PATTERN, RESERVED_ACTION_PREFIX
+from ledger.events.checks import (
+    APPROVERS_MAX,
+    BOOT_ID_SIZE,
+    COMMIT_PATTERN,
+    EVENT_ID_PATTERN,
+    FIELD_CHANGES_MAX,
+    IPV4_PATTERN,
+    METADATA_KEY_PATTERN,
+    METADATA_MAX_KEYS,
+    PATH_MAX_BYTES,
+    ROLE_MAX_BYTES,
+    ROLES_MAX,
+    SHA256_SIZE,
+    SPAN_ID_SIZE,
+    TARGET_ID_MAX_BYTES,
+    TARGET_NAME_MAX_BYTES,
+    TARGET_TYPE_PATTERN,
+    TARGETS_MAX,
+    TEXT_MAX_BYTES,
+    TRACE_ID_SIZE,
+    VALUE_MAX_BYTES,
+    check_reserved,
+    check_values,
+    is_ip_address,
+)
+from ledger.events.event import (
+    EVENT_MAX_BYTES,
+    ORIGINAL_MAX_BYTES,
+    PERSONAL_MAX_BYTES,
+    SCHEMA_VERSION,
+    TIME_MAX,
+    Actor,
+    ActorType,
+    Authentication,
+    AuthMethod,
+    Change,
+    DataClassification,
+    DataContext,
+    Event,
+    FieldChange,
+    MetadataEntry,
+    Original,
+    Outcome,
+    PersonalData,
+    Request,
+    Source,
+    Truth,
+    Value,
+)
+from ledger.events.ids import RESERVED_ID_PREFIX
+from ledger.events.wire import check_size, read_event, read_personal
+from ledger.v1 import event_pb2
+
+_parse_event: Final = event_pb2.Event.FromString
+_parse_personal: Final = event_pb2.PersonalData.FromString
+_matches_action: Final = ACTION_PATTERN.fullmatch
+_matches_event_id: Final = EVENT_ID_PATTERN.fullmatch
+_matches_key: Final = METADATA_KEY_PATTERN.fullmatch
+_matches_target_type: Final = TARGET_TYPE_PATTERN.fullmatch
+_matches_ipv4: Final = IPV4_PATTERN.fullmatch
+_INFINITY: Final = float("inf")
+_ACTOR_TYPES: Final = frozenset(int(member) for member in ActorType)
+_OUTCOMES: Final = frozenset(int(member) for member in Outcome)
+_AUTH_METHODS: Final = frozenset(int(member) for member in AuthMethod)
+_CLASSIFICATIONS: Final = frozenset(int(member) for member in DataClassification)
+_TRUTHS: Final = frozenset(int(member) for member in Truth)
+_ACTOR_ID_MAX_BYTES: Final = TEXT_MAX_BYTES["actor.id"]
+
+
+def check_sections(event: bytes, personal: bytes, *, internal: bool = False) -> str:
+    """Return the event id of good sections; raise for others.
+
+    Args:
+        event: Event section, at most 32 KiB.
+        personal: Personal section, at most 60 KiB; empty for none.
+        internal: Whether the server itself wrote them, so that reserved ids and actions are allowed.
+
+    Raises:
+        EventTooLargeError: A section is larger than its limit.
+        InvalidEventError: The bytes break the strict-bytes rule, or values break limits; with all violations of the
+            limits, or the first of the strict-bytes rule.
+    """
+    if len(event) <= EVENT_MAX_BYTES and len(personal) <= PERSONAL_MAX_BYTES:
+        try:
+            message = _parse_event(event)
+            if _is_surely_good_event(message, event) and (
+                not personal or _is_surely_good_personal(_parse_personal(personal), personal, message)
+            ):
+                event_id = message.event_id
+                if internal or not (
+                    event_id.startswith(RESERVED_ID_PREFIX) or message.action.startswith(RESERVED_ACTION_PREFIX)
+                ):
+                    return event_id
+        except DecodeError:
+            pass
+    return _check_strictly(event, personal, internal=internal)
+
+
+def encode_sections(event: Event, personal: PersonalData | None) -> tuple[bytes, bytes]:
+    """Return both sections as bytes, the personal one empty if there is none.
+
+    Raises:
+        EventTooLargeError: A section would be larger than its limit.
+        InvalidEventError: Values break limits; with all violations.
+    """
+    violations = check_values(event, personal)
+    if violations:
+        raise InvalidEventError(violations)
+    event_bytes = encode_event(event)
+    personal_bytes = encode_personal(personal) if personal is not None else b""
+    check_size(event_bytes, "event", EVENT_MAX_BYTES)
+    check_size(personal_bytes, "personal", PERSONAL_MAX_BYTES)
+    return event_bytes, personal_bytes
+
+
+def encode_event(event: Event) -> bytes:
+    """Return the event section of an event whose values are good, fields ascending."""
+    return event_pb2.Event(
+        schema=event_pb2.Schema.ValueType(event.schema),
+        event_id=event.event_id,
+        action=event.action,
+        occurred_at=event.occurred_at,
+        actor=_actor(event.actor),
+        targets=[event_pb2.Target(type=target.type, id=target.id) for target in event.targets],
+        outcome=event_pb2.Outcome.ValueType(event.outcome),
+        reason_code=event.reason_code,
+        auth=_auth(event.auth),
+        request=_request(event.request),
+        change=_change(event.change),
+        field_changes=_field_changes(event.field_changes),
+        data=_data(event.data),
+        metadata=_metadata(event.metadata),
+        source=_source(event.source),
+        tenant_id=event.tenant_id,
+        correlation_id=event.correlation_id,
+    ).SerializeToString()
+
+
+def encode_personal(personal: PersonalData) -> bytes:
+    """Return the personal section of personal data whose values are good, fields ascending."""
+    return event_pb2.PersonalData(
+        schema=event_pb2.Schema.ValueType(personal.schema),
+        actor_email=personal.actor_email,
+        actor_name=personal.actor_name,
+        ip=personal.ip,
+        peer_ip=personal.peer_ip,
+        user_agent=personal.user_agent,
+        description=personal.description,
+        reason=personal.reason,
+        target_names=personal.target_names,
+        field_changes=_field_changes(personal.field_changes),
+        metadata=_metadata(personal.metadata),
+        original=_original(personal.original),
+    ).SerializeToString()
+
+
+def _check_strictly(event: bytes, personal: bytes, *, internal: bool) -> str:
+    event_value = read_event(event)
+    personal_value = read_personal(personal) if personal else None
+    violations = check_values(event_value, personal_value)
+    if not internal:
+        violations += check_reserved(event_value)
+    if violations:
+        raise InvalidEventError(violations)
+    return event_value.event_id
+
+
+# The quick checks: each is certain that the strict reader and the value checks accept, or says no and leaves it to
+# them. `seen` counts bytes that the fields looked at take in their shortest form, or fewer: an ASCII text below 128
+# bytes takes two bytes more than its characters, and any other text more than that. What the runtime drops, merges or
+# shortens takes at least as many bytes as what it keeps. So where `seen` reaches the section's size, the bytes are the
+# shortest form of just those fields; where it does not, the runtime's own count decides, and all other fields are
+# looked at. Negative enums, the one value that may be received shorter than it is counted, are never good.
+
+
+def _is_surely_good_event(event: event_pb2.Event, data: bytes) -> bool:  # noqa: C901, PLR0911 - unrolled
+    event_id = event.event_id
+    action = event.action
+    if not (
+        event.schema == SCHEMA_VERSION
+        and _matches_event_id(event_id)
+        and len(action) <= ACTION_MAX_BYTES
+        and _matches_action(action)
+        and 0 < event.occurred_at <= TIME_MAX
+    ):
+        return False
+    seen = 15 + len(event_id) + len(action)
+    outcome = event.outcome
+    if outcome:
+        if outcome not in _OUTCOMES:
+            return False
+        seen += 2
+    if event.HasField("actor"):
+        actor = event.actor
+        actor_type = actor.type
+        actor_id = actor.id
+        if actor_type not in _ACTOR_TYPES or not _fits(actor_id, _ACTOR_ID_MAX_BYTES):
+            return False
+        seen += (4 if actor_type else 2) + (2 + len(actor_id) if actor_id else 0)
+    count = 0
+    for target in event.targets:
+        count += 1
+        target_type = target.type
+        target_id = target.id
+        if not (_matches_target_type(target_type) and _fits(target_id, TARGET_ID_MAX_BYTES)):
+            return False
+        seen += 4 + len(target_type) + (2 + len(target_id) if target_id else 0)
+    if count > TARGETS_MAX:
+        return False
+    count = 0
+    previous = ""
+    for entry in event.metadata:
+        count += 1
+        key = entry.key
+        value_size = _value_size(entry.value)
+        if not (value_size and key > previous and _matches_key(key)):
+            return False
+        previous = key
+        seen += 6 + len(key) + value_size
+    if count > METADATA_MAX_KEYS:
+        return False
+    return seen == len(data) or (_is_shortest_form(event, data) and _are_other_event_fields_good(event))
+
+
+def _is_surely_good_personal(personal: event_pb2.PersonalData, data: bytes, event: event_pb2.Event) -> bool:
+    seen = 2
+    ip = personal.ip
+    if ip:
+        seen += 2 + len(ip)
+    for text, max_bytes in (
+        (personal.actor_email, TEXT_MAX_BYTES["actor_email"]),
+        (personal.user_agent, TEXT_MAX_BYTES["user_agent"]),
+    ):
+        if text:
+            if not _fits(text, max_bytes):
+                return False
+            seen += 2 + len(text)
+    if personal.schema != SCHEMA_VERSION or (ip and not _matches_ipv4(ip) and not is_ip_address(ip)):
+        return False
+    return seen == len(data) or (_is_shortest_form(personal, data) and _are_other_personal_fields_good(personal, event))
+
+
+def _is_shortest_form(message: Message, data: bytes) -> bool:
+    message.DiscardUnknownFields()
+    return message.ByteSize() == len(data)
+
+
+def _are_other_event_fields_good(event: event_pb2.Event) -> bool:
+    return (
+        _fits(event.reason_code, TEXT_MAX_BYTES["reason_code"])
+        and _fits(event.tenant_id, TEXT_MAX_BYTES["tenant_id"])
+        and _fits(event.correlation_id, TEXT_MAX_BYTES["correlation_id"])
+        and (not event.HasField("source") or _is_good_source(event.source))
+        and (not event.HasField("actor") or _is_good_rest_of_actor(event.actor))
+        and (not event.HasField("auth") or _is_good_auth(event.auth))
+        and (not event.HasField("request") or _is_good_request(event.request))
+        and (not event.HasField("change") or _is_good_change(event.change))
+        and (not event.HasField("data") or _is_good_data(event.data))
+        and len(event.field_changes) <= FIELD_CHANGES_MAX
+        and all(_is_good_field_change(change) for change in event.field_changes)
+    )
+
+
+def _are_other_personal_fields_good(personal: event_pb2.PersonalData, event: event_pb2.Event) -> bool:
+    names = personal.target_names
+    peer_ip = personal.peer_ip
+    return (
+        _fits(personal.actor_name, TEXT_MAX_BYTES["actor_name"])
+        and (not peer_ip or is_ip_address(peer_ip))
+        and _fits(personal.description, TEXT_MAX_BYTES["description"])
+        and _fits(personal.reason, TEXT_MAX_BYTES["reason"])
+        and (not names or len(names) == len(event.targets))
+        and all(_fits(name, TARGET_NAME_MAX_BYTES) for name in names)
+        and len(personal.field_changes) + len(event.field_changes) <= FIELD_CHANGES_MAX
+        and all(_is_good_field_change(change) for change in personal.field_changes)
+        and _is_good_personal_metadata(personal, event)
+        and (not personal.HasField("original") or _is_good_original(personal.original))
+    )
+
+
+def _is_good_personal_metadata(personal: event_pb2.PersonalData, event: event_pb2.Event) -> bool:
+    entries = personal.metadata
+    if not entries:
+        return True
+    taken = {entry.key for entry in event.metadata}
+    previous = ""
+    for entry in entries:
+        key = entry.key
+        if not (key > previous and key not in taken and _matches_key(key) and _value_size(entry.value)):
+            return False
+        previous = key
+    return len(entries) + len(taken) <= METADATA_MAX_KEYS
+
+
+def _is_good_original(original: event_pb2.Original) -> bool:
+    content = original.content
+    sha256 = original.sha256
+    size = original.size
+    return _fits(original.media_type, TEXT_MAX_BYTES["original.media_type"]) and (
+        (0 < len(content) <= ORIGINAL_MAX_BYTES and not sha256 and not size)
+        or (not content and len(sha256) == SHA256_SIZE and size > 0)
+    )
+
+
+def _is_good_rest_of_actor(actor: event_pb2.Actor) -> bool:
+    roles = actor.roles
+    return (
+        _fits(actor.on_behalf_of, TEXT_MAX_BYTES["actor.on_behalf_of"])
+        and len(roles) <= ROLES_MAX
+        and all(role and _fits(role, ROLE_MAX_BYTES) for role in roles)
+    )
+
+
+def _is_good_auth(auth: event_pb2.Authentication) -> bool:
+    return (
+        auth.method in _AUTH_METHODS
+        and auth.mfa in _TRUTHS
+        and _fits(auth.credential_id, TEXT_MAX_BYTES["auth.credential_id"])
+        and _fits(auth.session_id, TEXT_MAX_BYTES["auth.session_id"])
+        and _fits(auth.identity_provider, TEXT_MAX_BYTES["auth.identity_provider"])
+    )
+
+
+def _is_good_request(request: event_pb2.Request) -> bool:
+    return (
+        _fits(request.request_id, TEXT_MAX_BYTES["request.request_id"])
+        and len(request.trace_id) in {0, TRACE_ID_SIZE}
+        and len(request.span_id) in {0, SPAN_ID_SIZE}
+        and _fits(request.method, TEXT_MAX_BYTES["request.method"])
+        and _fits(request.route, TEXT_MAX_BYTES["request.route"])
+    )
+
+
+def _is_good_change(change: event_pb2.Change) -> bool:
+    approvers = change.approvers
+    return (
+        _fits(change.approval_reference, TEXT_MAX_BYTES["change.approval_reference"])
+        and (not change.approval_event_id or _matches_event_id(change.approval_event_id) is not None)
+        and len(approvers) <= APPROVERS_MAX
+        and all(approver and _fits(approver, ROLE_MAX_BYTES) for approver in approvers)
+        and _fits(change.requested_by, TEXT_MAX_BYTES["change.requested_by"])
+        and (not change.commit or COMMIT_PATTERN.fullmatch(change.commit) is not None)
+        and _fits(change.ticket, TEXT_MAX_BYTES["change.ticket"])
+        and _fits(change.version, TEXT_MAX_BYTES["change.version"])
+        and change.emergency in _TRUTHS
+    )
+
+
+def _is_good_data(data: event_pb2.DataContext) -> bool:
+    return data.classification in _CLASSIFICATIONS and _fits(data.destination, TEXT_MAX_BYTES["data.destination"])
+
+
+def _is_good_source(source: event_pb2.Source) -> bool:
+    return (
+        _fits(source.service, TEXT_MAX_BYTES["source.service"])
+        and _fits(source.instance, TEXT_MAX_BYTES["source.instance"])
+        and _fits(source.version, TEXT_MAX_BYTES["source.version"])
+        and _fits(source.sdk, TEXT_MAX_BYTES["source.sdk"])
+        and len(source.boot_id) in {0, BOOT_ID_SIZE}
+    )
+
+
+def _is_good_field_change(change: event_pb2.FieldChange) -> bool:
+    path = change.path
+    return (
+        path != ""
+        and _fits(path, PATH_MAX_BYTES)
+        and (not change.HasField("old") or _value_size(change.old) > 0)
+        and (not change.HasField("new") or _value_size(change.new) > 0)
+    )
+
+
+def _fits(text: str, max_bytes: int) -> bool:
+    # A character takes at most four bytes; a longer text that is not ASCII is left to the value checks.
+    length = len(text)
+    return length * 4 <= max_bytes or (length <= max_bytes and text.isascii())
+
+
+def _value_size(value: event_pb2.Value) -> int:
+    """Return how many bytes a surely good value takes at least, or 0 for any other."""
+    text = value.text
+    if text:
+        return 2 + len(text) if _fits(text, VALUE_MAX_BYTES) else 0
+    kind = value.WhichOneof("kind")
+    if kind == "integer":
+        return 9
+    if kind == "number":
+        return 9 if -_INFINITY < value.number < _INFINITY else 0
+    if kind == "truth":
+        return 2 if value.truth and value.truth in _TRUTHS else 0
+    return 2 if kind == "text" else 0
+
+
+def _actor(actor: Actor | None) -> event_pb2.Actor | None:
+    return (
+        None
+        if actor is None
+        else event_pb2.Actor(
+            type=event_pb2.ActorType.ValueType(actor.type),
+            id=actor.id,
+            on_behalf_of=actor.on_behalf_of,
+            roles=actor.roles,
+        )
+    )
+
+
+def _auth(auth: Authentication | None) -> event_pb2.Authentication | None:
+    return (
+        None
+        if auth is None
+        else event_pb2.Authentication(
+            method=event_pb2.AuthMethod.ValueType(auth.method),
+            mfa=event_pb2.Truth.ValueType(auth.mfa),
+            credential_id=auth.credential_id,
+            session_id=auth.session_id,
+            identity_provider=auth.identity_provider,
+        )
+    )
+
+
+def _request(request: Request | None) -> event_pb2.Request | None:
+    return (
+        None
+        if request is None
+        else event_pb2.Request(
+            request_id=request.request_id,
+            trace_id=request.trace_id,
+            span_id=request.span_id,
+            method=request.method,
+            route=request.route,
+        )
+    )
+
+
+def _change(change: Change | None) -> event_pb2.Change | None:
+    return (
+        None
+        if change is None
+        else event_pb2.Change(
+            approval_reference=change.approval_reference,
+            approval_event_id=change.approval_event_id,
+            approvers=change.approvers,
+            requested_by=change.requested_by,
+            commit=change.commit,
+            ticket=change.ticket,
+            version=change.version,
+            emergency=event_pb2.Truth.ValueType(change.emergency),
+        )
+    )
+
+
+def _data(data: DataContext | None) -> event_pb2.DataContext | None:
+    return (
+        None
+        if data is None
+        else event_pb2.DataContext(
+            classification=event_pb2.DataClassification.ValueType(data.classification),
+            record_count=data.record_count,
+            byte_count=data.byte_count,
+            destination=data.destination,
+        )
+    )
+
+
+def _source(source: Source | None) -> event_pb2.Source | None:
+    return (
+        None
+        if source is None
+        else event_pb2.Source(
+            service=source.service,
+            instance=source.instance,
+            version=source.version,
+            sdk=source.sdk,
+            boot_id=source.boot_id,
+            sequence=source.sequence,
+        )
+    )
+
+
+def _original(original: Original | None) -> event_pb2.Original | None:
+    return (
+        None
+        if original is None
+        else event_pb2.Original(
+            media_type=original.media_type, content=original.content, sha256=original.sha256, size=original.size
+        )
+    )
+
+
+def _metadata(entries: Iterable[MetadataEntry]) -> list[event_pb2.MetadataEntry]:
+    return [event_pb2.MetadataEntry(key=entry.key, value=_value(entry.value)) for entry in entries]
+
+
+def _field_changes(changes: Iterable[FieldChange]) -> list[event_pb2.FieldChange]:
+    return [
+        event_pb2.FieldChange(
+            path=change.path,
+            old=None if change.old is None else _value(change.old),
+            new=None if change.new is None else _value(change.new),
+        )
+        for change in changes
+    ]
+
+
+def _value(value: Value) -> event_pb2.Value:
+    if isinstance(value, str):
+        return event_pb2.Value(text=value)
+    if isinstance(value, bool):
+        return event_pb2.Value(truth=event_pb2.TRUTH_TRUE if value else event_pb2.TRUTH_FALSE)
+    if isinstance(value, int):
+        return event_pb2.Value(integer=value)
+    return event_pb2.Value(number=value)
