@@ -1,0 +1,216 @@
+"""Exactly once: which events of a group are new, and the leaves that they become.
+
+An event id is in a log once. The same id with the same bytes is answered with the first acknowledgement; with other
+bytes it is refused. The decision is made inside the write transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple
+
+from ledger.engine.requests import AppendRequest, EntryResult, NewEntry, Outcome
+from ledger.errors import BatchConflictError, BatchProblem, CorruptionError, EventIdReusedError, MalformedError
+from ledger.events.commitments import EVENT_COMMIT_PREFIX, PERSONAL_COMMIT_PREFIX, SALT_SIZE
+from ledger.events.leaf import EVENT_TAG, PERSONAL_TAG, PREVIOUS_TAG, decode_leaf, leaf_prefix
+from ledger.events.wire import read_personal
+from ledger.merkle.compact import CompactRange
+from ledger.storage.api import EntryBatch, HeadRecord, ReadTransaction, SectionKind, WriteTransaction
+
+
+class GroupSlot(NamedTuple):
+    """A result that is known once the group is sealed: the entry at a position of the group."""
+
+    position: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEntries:
+    """The new entries of a commit as they were stored, as columns of equal length."""
+
+    first_index: int
+    leaves: Sequence[bytes] = ()
+    event_sections: Sequence[bytes] = ()
+    personal_sections: Sequence[bytes] = ()
+
+    def result(self, slot: GroupSlot) -> EntryResult:
+        """Return the result of an entry; without salts where another principal wrote it."""
+        position, outcome = slot
+        index, leaf = self.first_index + position, self.leaves[position]
+        if outcome is Outcome.DUPLICATE_OF_OTHER_PRINCIPAL:
+            return EntryResult(outcome, index, leaf, b"", b"")
+        return EntryResult(
+            outcome,
+            index,
+            leaf,
+            self.event_sections[position][:SALT_SIZE],
+            self.personal_sections[position][:SALT_SIZE],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedRequest:
+    """A request that the commit fulfils: for each event a result, or where in the group it comes from."""
+
+    slots: Sequence[GroupSlot | EntryResult]
+
+    def results(self, sealed: SealedEntries) -> list[EntryResult]:
+        """Return the results, once the group is sealed."""
+        return [slot if isinstance(slot, EntryResult) else sealed.result(slot) for slot in self.slots]
+
+
+class Group:
+    """The new entries of one commit, in the order of their requests."""
+
+    def __init__(self, recorded_at: int, catalogue: int, random: Callable[[int], bytes]) -> None:
+        """Begin with none; all entries of the group have the same time (microseconds UTC)."""
+        self.recorded_at = recorded_at
+        self._catalogue = catalogue
+        self._random = random
+        self._entries: list[NewEntry] = []
+        self._principals: list[bytes] = []
+        self._positions: dict[bytes, int] = {}
+
+    @property
+    def size(self) -> int:
+        """Return the number of new entries."""
+        return len(self._entries)
+
+    def admit(self, transaction: ReadTransaction, request: AppendRequest, known: dict[bytes, int]) -> AdmittedRequest:
+        """Add the new events of a request to the group, and find the acknowledgements of the others.
+
+        Args:
+            transaction: The write transaction.
+            request: The request.
+            known: Leaf index of each event id that the store holds.
+
+        Raises:
+            EventIdReusedError: The request has one event, and its id is taken by other bytes.
+            BatchConflictError: It has several, and ids among them are.
+        """
+        first_new = len(self._entries)
+        own: dict[bytes, int] = {}
+        staged: list[NewEntry] = []
+        slots: list[GroupSlot | EntryResult] = []
+        problems: list[BatchProblem] = []
+        for place, entry in enumerate(request.entries):
+            event_id = entry.event_id
+            try:
+                if event_id in known:
+                    slots.append(_stored_duplicate(transaction, request.principal, entry, known[event_id]))
+                elif event_id in self._positions:
+                    slots.append(self._group_duplicate(request.principal, entry, self._positions[event_id]))
+                elif event_id in own:
+                    if staged[own[event_id] - first_new] != entry:
+                        raise _reused(entry, None)
+                    slots.append(GroupSlot(own[event_id], Outcome.DUPLICATE))
+                else:
+                    position = first_new + len(staged)
+                    own[event_id] = position
+                    staged.append(entry)
+                    slots.append(GroupSlot(position, Outcome.APPENDED))
+            except EventIdReusedError as error:
+                problems.append(BatchProblem(place, error))
+        if problems:
+            raise problems[0].error if len(request.entries) == 1 else BatchConflictError(problems, len(request.entries))
+        self._entries += staged
+        self._principals += [request.principal] * len(staged)
+        self._positions.update(own)
+        return AdmittedRequest(slots)
+
+    def write(self, transaction: WriteTransaction, before: HeadRecord) -> tuple[HeadRecord, SealedEntries]:
+        """Seal the new entries, append them, and return the head after them."""
+        salts = self._random(2 * SALT_SIZE * len(self._entries))
+        prefixes = {p: leaf_prefix(self.recorded_at, p, self._catalogue) for p in set(self._principals)}
+        previous = before.last_leaf_hash
+        leaves: list[bytes] = []
+        leaf_hashes: list[bytes] = []
+        events: list[bytes] = []
+        personals: list[bytes] = []
+        offset = 0
+        # The hot loop of the product: one pass, no call but the hash.
+        for (_, event, personal), principal in zip(self._entries, self._principals, strict=True):
+            salted = salts[offset : offset + SALT_SIZE] + event
+            events.append(salted)
+            commitment = sha256(EVENT_COMMIT_PREFIX + salted).digest()
+            leaf = prefixes[principal] + PREVIOUS_TAG + previous + EVENT_TAG + commitment
+            if personal:
+                salted = salts[offset + SALT_SIZE : offset + 2 * SALT_SIZE] + personal
+                leaf += PERSONAL_TAG + sha256(PERSONAL_COMMIT_PREFIX + salted).digest()
+                personals.append(salted)
+            else:
+                personals.append(b"")
+            previous = sha256(b"\x00" + leaf).digest()
+            leaves.append(leaf)
+            leaf_hashes.append(previous)
+            offset += 2 * SALT_SIZE
+        tree, hashes = CompactRange(before.tree_size, before.frontier).extend(leaf_hashes)
+        after = HeadRecord(tree.tree_size, tree.root(), tree.hashes, previous, self.recorded_at)
+        transaction.append(
+            EntryBatch(
+                first_index=before.tree_size,
+                leaves=leaves,
+                event_sections=events,
+                personal_sections=personals,
+                event_ids=[entry.event_id for entry in self._entries],
+                hashes=hashes,
+                head=after,
+            )
+        )
+        return after, SealedEntries(before.tree_size, leaves, events, personals)
+
+    def _group_duplicate(self, principal: bytes, entry: NewEntry, position: int) -> GroupSlot:
+        """Answer an id that an earlier request of the same group brought."""
+        if self._entries[position] != entry:
+            raise _reused(entry, None)
+        own = self._principals[position] == principal
+        return GroupSlot(position, Outcome.DUPLICATE if own else Outcome.DUPLICATE_OF_OTHER_PRINCIPAL)
+
+
+def _stored_duplicate(transaction: ReadTransaction, principal: bytes, entry: NewEntry, index: int) -> EntryResult:
+    """Answer an id that the store holds, after comparing the bytes."""
+    leaf = transaction.leaves(index, index + 1)
+    event = transaction.sections(SectionKind.EVENT, [index])[0]
+    personal = transaction.sections(SectionKind.PERSONAL, [index])[0]
+    try:
+        stored = decode_leaf(leaf[0])
+    except (IndexError, MalformedError) as error:
+        raise CorruptionError(f"the leaf of entry {index} cannot be read", hint="run `logproof fsck`") from error
+    own = stored.principal == principal
+    gone = event is None or (personal is None and stored.personal_commitment is not None)
+    event_differs = event is not None and event[SALT_SIZE:] != entry.event
+    personal_differs = not gone and (personal or b"")[SALT_SIZE:] != entry.personal
+    if event_differs or personal_differs:
+        if own and personal is not None and _same_original(personal[SALT_SIZE:], entry.personal):
+            return EntryResult(Outcome.DUPLICATE_MAPPING_DIFFERS, index, leaf[0], b"", b"")
+        raise _reused(entry, index if own else None)
+    if gone:
+        return EntryResult(Outcome.DUPLICATE_NOT_COMPARED, index, leaf[0], b"", b"")
+    if not own:
+        return EntryResult(Outcome.DUPLICATE_OF_OTHER_PRINCIPAL, index, leaf[0], b"", b"")
+    return EntryResult(Outcome.DUPLICATE, index, leaf[0], (event or b"")[:SALT_SIZE], (personal or b"")[:SALT_SIZE])
+
+
+def _same_original(stored: bytes, sent: bytes) -> bool:
+    """Return whether both personal sections keep the same imported record."""
+    if not stored or not sent:
+        return False
+    mine, theirs = read_personal(stored).original, read_personal(sent).original
+    if mine is None or theirs is None:
+        return False
+    return (mine.content, mine.sha256, mine.size) == (theirs.content, theirs.sha256, theirs.size)
+
+
+def _reused(entry: NewEntry, index: int | None) -> EventIdReusedError:
+    where = "" if index is None else f" at index {index}"
+    metadata = {"eventId": entry.event_id.decode()}
+    if index is not None:
+        metadata["leafIndex"] = str(index)
+    return EventIdReusedError(
+        f"event id {entry.event_id.decode()} is in the log{where} with other bytes",
+        hint="retry with the bytes of the first attempt, or give a new event its own id",
+        metadata=metadata,
+    )

@@ -1,0 +1,330 @@
+"""The data directory: where each log's store, key and guard live, and how they come into being.
+
+    logproof.json            format and origin prefix; written last when the directory is made
+    owner.lock               held by the serving process
+    admin.key                the first API key, until it is rotated
+    keys/NAME.key            signing key, mode 0600
+    guard/NAME.guard         high-water guard, unless --guard-dir names another volume
+    logs/NAME/CURRENT        names the generation of the store that is in use
+    logs/NAME/store.1/       the store
+    logs/NAME/published      what the publisher has recomputed
+
+A log is made under a temporary name, synced and renamed; its entry in `_system` makes it part of the server. Start-up
+removes only temporary names; a finished directory that `_system` does not name is set aside, never deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.engine.files import write_new_file
+from ledger.errors import (
+    CorruptionError,
+    FieldViolation,
+    FilePermissionsError,
+    InvalidRequestError,
+    LedgerError,
+    StorageError,
+    StorageFormatError,
+)
+from ledger.events.leaf import genesis_hash
+from ledger.merkle.hashing import EMPTY_ROOT
+from ledger.notes.keys import Ed25519Signer, format_signer_key, parse_signer_key
+from ledger.storage.api import HeadRecord, StoreMeta
+from ledger.storage.files import sync_path
+from ledger.storage.guard import HighWaterGuard
+from ledger.storage.lmdb import DEFAULT_MAP_SIZE, LmdbStore, create_store
+
+FORMAT = 1
+SYSTEM_LOG = "_system"
+DEFAULT_LOG = "default"
+OWNER_LOCK = "owner.lock"
+ADMIN_KEY = "admin.key"
+_MANIFEST = "logproof.json"
+_INITIALISING = "INITIALISING"
+_CURRENT = "CURRENT"
+_FIRST_STORE = "store.1"
+_NEW_PREFIX = ".new-"
+_LOG_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_ORIGIN_PREFIX = re.compile(r"[!-*,-~]{1,200}")
+_IGNORED = {OWNER_LOCK, "lost+found"}
+
+
+def check_log_name(name: str) -> None:
+    """Return if this may be the name of a new log.
+
+    Raises:
+        InvalidRequestError: It does not have the form.
+    """
+    if _LOG_NAME.fullmatch(name) is None:
+        rule = "must be a lower-case letter, then up to 62 lower-case letters, digits and hyphens"
+        raise InvalidRequestError([FieldViolation("name", f"{rule}; got {name[:80]!r}")])
+
+
+def is_log_name(name: str) -> bool:
+    """Return whether a log could have this name; `_system` is one."""
+    return name == SYSTEM_LOG or _LOG_NAME.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """Paths and files of one server's logs.
+
+    Attributes:
+        path: The directory.
+        guard_path: Where the high-water guards are.
+        origin_prefix: What the origin of each log begins with.
+        map_size: Upper limit of each store, bytes.
+    """
+
+    path: Path
+    guard_path: Path
+    origin_prefix: str
+    map_size: int = DEFAULT_MAP_SIZE
+
+    # Paths
+
+    def log_path(self, name: str) -> Path:
+        """Return the directory of a log."""
+        return self.path / "logs" / name
+
+    def key_path(self, name: str) -> Path:
+        """Return the file of a log's signing key."""
+        return self.path / "keys" / f"{name}.key"
+
+    def guard_file(self, name: str) -> Path:
+        """Return the file of a log's high-water guard."""
+        return self.guard_path / f"{name}.guard"
+
+    def published_path(self, name: str) -> Path:
+        """Return the file in which the publisher keeps what it has recomputed."""
+        return self.log_path(name) / "published"
+
+    def origin(self, name: str) -> str:
+        """Return the origin of a log."""
+        return f"{self.origin_prefix}/{name}"
+
+    @property
+    def guard_is_separate(self) -> bool:
+        """Return whether the guards are on another filesystem than the data."""
+        return self.guard_path.stat().st_dev != self.path.stat().st_dev
+
+    # Parts of a log
+
+    def open_store(self, name: str, *, read_only: bool = False) -> LmdbStore:
+        """Open the store that CURRENT names.
+
+        Raises:
+            StorageError: It cannot be opened.
+            CorruptionError: It is the store of another log.
+        """
+        try:
+            current = (self.log_path(name) / _CURRENT).read_text().strip()
+        except OSError as error:
+            raise StorageError(f"the log {name} has no readable {_CURRENT}: {error}") from error
+        if re.fullmatch(r"store\.[1-9][0-9]{0,8}", current) is None:
+            raise CorruptionError(f"{_CURRENT} of the log {name} does not name a store")
+        store = LmdbStore.open(self.log_path(name) / current, map_size=self.map_size, read_only=read_only)
+        if store.meta.origin != self.origin(name):
+            store.close()
+            raise CorruptionError(f"the store of {name} is of the origin {store.meta.origin}, not {self.origin(name)}")
+        return store
+
+    def open_guard(self, name: str) -> HighWaterGuard | None:
+        """Open a log's guard; None where it is missing.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        path = self.guard_file(name)
+        return HighWaterGuard.open(path, self.origin(name)) if path.exists() else None
+
+    def load_signer(self, name: str) -> Ed25519Signer:
+        """Return the signer of a log's heads.
+
+        Raises:
+            FilePermissionsError: Others may read the file.
+            StorageError: It is missing or malformed, or is the key of another origin.
+        """
+        text = read_secret_file(self.key_path(name))
+        try:
+            signer = parse_signer_key(text.strip())
+        except LedgerError as error:
+            raise StorageFormatError(f"the signing key of {name} cannot be read: {error.message}") from error
+        if signer.name != self.origin(name):
+            raise CorruptionError(f"the signing key of {name} is of the origin {signer.name}, not {self.origin(name)}")
+        return signer
+
+    def create_log(self, name: str, seed: bytes, now_us: int) -> None:
+        """Make store, key and guard of a log, durably.
+
+        What an interrupted attempt left is set aside first, because `_system` does not name it.
+
+        Args:
+            name: Name of the log.
+            seed: 32 random bytes, the signing key.
+            now_us: Microseconds UTC.
+        """
+        self.set_aside(name)
+        origin = self.origin(name)
+        signer = Ed25519Signer(origin, seed)
+        genesis = HeadRecord(0, EMPTY_ROOT, (), genesis_hash(origin), 0)
+        temporary = self.path / "logs" / f"{_NEW_PREFIX}{name}"
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        temporary.mkdir(mode=0o700)
+        create_store(temporary / _FIRST_STORE, StoreMeta(origin, now_us), genesis, map_size=self.map_size)
+        write_new_file(temporary / _CURRENT, f"{_FIRST_STORE}\n".encode())
+        write_new_file(self.key_path(name), f"{format_signer_key(signer)}\n".encode())
+        HighWaterGuard.create(self.guard_file(name), origin, genesis).close()
+        temporary.rename(self.log_path(name))
+        sync_path(self.path / "logs")
+
+    def set_aside(self, name: str) -> list[Path]:
+        """Rename what exists of a log that `_system` does not name; return the new paths."""
+        moved = []
+        for path in (self.log_path(name), self.key_path(name), self.guard_file(name)):
+            if path.exists():
+                number = next(n for n in range(1, 10_000) if not path.with_name(f"{path.name}.orphan-{n}").exists())
+                target = path.with_name(f"{path.name}.orphan-{number}")
+                path.rename(target)
+                sync_path(path.parent)
+                moved.append(target)
+        return moved
+
+    def tidy(self, known: set[str]) -> list[Path]:
+        """Remove temporary names and set aside logs that are not known; return what was set aside."""
+        moved = []
+        for path in sorted((self.path / "logs").iterdir()):
+            if path.name.startswith(_NEW_PREFIX):
+                shutil.rmtree(path)
+            elif path.name not in known and is_log_name(path.name):
+                moved += self.set_aside(path.name)
+        return moved
+
+
+def open_directory(path: Path, guard_path: Path | None = None, *, map_size: int = DEFAULT_MAP_SIZE) -> DataDirectory:
+    """Open a data directory that was made completely.
+
+    Raises:
+        StorageFormatError: It is not a data directory, or of a newer version.
+        StorageError: It cannot be read.
+    """
+    try:
+        manifest = json.loads((path / _MANIFEST).read_text())
+        version, prefix = manifest["format"], manifest["origin_prefix"]
+    except FileNotFoundError as error:
+        raise StorageFormatError(
+            f"{path} is not a data directory: it has no {_MANIFEST}",
+            hint="give the directory that `logproof serve --data` made",
+        ) from error
+    except OSError as error:
+        raise StorageError(f"{path / _MANIFEST} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageFormatError(f"{path / _MANIFEST} does not have its form") from error
+    if version != FORMAT:
+        raise StorageFormatError(
+            f"{path} has data format {version}; this version reads format {FORMAT}",
+            hint="run a version of logproof that reads it",
+            metadata={"format": str(version), "supportedFormat": str(FORMAT)},
+        )
+    return DataDirectory(path, guard_path or path / "guard", prefix, map_size)
+
+
+def create_directory(
+    path: Path,
+    guard_path: Path | None,
+    origin_prefix: str,
+    fill: Callable[[DataDirectory], None],
+    *,
+    map_size: int = DEFAULT_MAP_SIZE,
+) -> DataDirectory:
+    """Make a data directory where there is none, or an empty one that no guard knows.
+
+    An attempt that was interrupted is begun again from nothing: nobody was answered from it.
+
+    Args:
+        path: The directory; may hold the owner lock.
+        guard_path: Directory of the guards, or None for one inside `path`.
+        origin_prefix: Host and path that the operator owns.
+        fill: Makes the first logs and keys.
+        map_size: Upper limit of each store, bytes.
+
+    Raises:
+        StorageFormatError: The directory holds something else.
+        StorageError: A guard knows logs of a directory that is not here.
+    """
+    if _ORIGIN_PREFIX.fullmatch(origin_prefix) is None:
+        raise InvalidRequestError(
+            [FieldViolation("origin_prefix", "must be 1 to 200 printable ASCII characters without space and '+'")]
+        )
+    guards = guard_path or path / "guard"
+    marker = path / _INITIALISING
+    if marker.exists():
+        _clear(path, guard_path)
+    left = sorted(entry.name for entry in path.iterdir() if entry.name not in _IGNORED)
+    if left:
+        raise StorageFormatError(
+            f"{path} is not empty and not a data directory: it holds {', '.join(left[:3])}",
+            hint="give a new or empty directory",
+        )
+    if guards.exists() and any(guards.glob("*.guard")):
+        raise StorageError(
+            f"{path} is empty, but {guards} holds the guards of logs: their data is missing",
+            hint="mount or restore the data directory, or give another --guard-dir for new logs",
+        )
+    write_new_file(marker, b"")
+    for folder in (path / "logs", path / "keys", guards):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory = DataDirectory(path, guards, origin_prefix, map_size)
+    fill(directory)
+    manifest = json.dumps({"format": FORMAT, "origin_prefix": origin_prefix}, indent=2)
+    write_new_file(path / _MANIFEST, f"{manifest}\n".encode())
+    marker.unlink()
+    sync_path(path)
+    return directory
+
+
+def is_made(path: Path) -> bool:
+    """Return whether the directory was made completely."""
+    return (path / _MANIFEST).exists()
+
+
+def read_secret_file(path: Path) -> str:
+    """Return the text of a file that only its owner may read.
+
+    Raises:
+        FilePermissionsError: Others may read it, or it is a link.
+        StorageError: It cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+    with os.fdopen(descriptor) as file:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if mode & 0o077:
+            raise FilePermissionsError(
+                f"{path} has mode {mode:04o}: others may read it",
+                hint=f"run `chmod 600 {path}`, and rotate the secret if others may have read it",
+                metadata={"mode": f"{mode:04o}"},
+            )
+        return file.read()
+
+
+def _clear(path: Path, guard_path: Path | None) -> None:
+    """Remove what an interrupted attempt to make a data directory left."""
+    for name in ("logs", "keys", "guard"):
+        shutil.rmtree(path / name, ignore_errors=True)
+    if guard_path is not None:
+        for name in (SYSTEM_LOG, DEFAULT_LOG):
+            (guard_path / f"{name}.guard").unlink(missing_ok=True)
+    for name in (ADMIN_KEY, _MANIFEST, _INITIALISING):
+        (path / name).unlink(missing_ok=True)

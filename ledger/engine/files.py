@@ -1,0 +1,31 @@
+"""Small files that must be whole or absent after a crash."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ledger.storage.files import sync_path
+
+
+def write_new_file(path: Path, content: bytes) -> None:
+    """Write a file that does not exist yet, mode 0600; durable when this returns.
+
+    Raises:
+        FileExistsError: It exists.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    sync_path(path.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file, mode 0600, so that a reader sees the old content or the new; durable when this returns."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    write_new_file(temporary, content)
+    temporary.rename(path)
+    sync_path(path.parent)

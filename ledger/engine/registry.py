@@ -1,0 +1,192 @@
+"""The open logs of a server.
+
+A log is opened when it is first used; when too many are open, the least recently used that nobody uses is closed. What
+logs there are, `_system` says.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ledger.clock import Clock
+from ledger.engine.directory import SYSTEM_LOG, DataDirectory
+from ledger.engine.log import Limits, Log, LogParts, OpenGuard, RelaxedGuard
+from ledger.engine.records import LOG_PREFIX, LogRecord
+from ledger.engine.sequencer import RandomSource, StepResult
+from ledger.errors import LogNotFoundError, OverloadedError
+from ledger.notes.keys import format_verifier_key
+
+MAX_OPEN_LOGS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the server wants to be told.
+
+    Attributes:
+        stepped: Called after each commit of a log with its name, the result and the microseconds it took.
+        unreadable: Called with a log's name and the reason when its store cannot be read any more.
+    """
+
+    stepped: Callable[[str, StepResult, int], None] = lambda _log, _result, _microseconds: None
+    unreadable: Callable[[str, str], None] = lambda _log, _reason: None
+
+
+class _Slot:
+    """A place for an open log; the lock is held while it is being opened or closed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.log: Log | None = None
+        self.users = 0
+
+
+class LogRegistry:
+    """Opens and closes logs. Thread-safe."""
+
+    def __init__(
+        self,
+        directory: DataDirectory,
+        clock: Clock,
+        random: RandomSource,
+        *,
+        limits: Limits | None = None,
+        hooks: Hooks | None = None,
+        max_open: int = MAX_OPEN_LOGS,
+        relaxed_guard: bool = False,
+    ) -> None:
+        """Keep the parts; `_system` is opened by `start`."""
+        self.directory = directory
+        self.relaxed_guard = relaxed_guard
+        self._clock = clock
+        self._random = random
+        self._limits = limits or Limits()
+        self._hooks = hooks or Hooks()
+        self._max_open = max_open
+        # Guards the two below; never held during I/O.
+        self._lock = threading.Lock()
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()
+        self._known: dict[str, LogRecord] = {}
+
+    def start(self) -> None:
+        """Read from `_system` which logs there are.
+
+        Raises:
+            StorageError: `_system` cannot be read.
+        """
+        with self.use(SYSTEM_LOG) as system:
+            records = [LogRecord.decode(value) for _, value in system.records(LOG_PREFIX)]
+        with self._lock:
+            self._known = {record.name: record for record in records}
+
+    def names(self) -> list[str]:
+        """Return the names of all logs but `_system`, sorted."""
+        with self._lock:
+            return sorted(name for name in self._known if name != SYSTEM_LOG)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is such a log."""
+        with self._lock:
+            return name == SYSTEM_LOG or name in self._known
+
+    def add(self, record: LogRecord) -> None:
+        """Make a log known whose entry in `_system` is durable."""
+        with self._lock:
+            self._known[record.name] = record
+
+    def describe(self, name: str) -> LogRecord:
+        """Return what a log's files say of it, whether it is known yet or not."""
+        signer = self.directory.load_signer(name)
+        return LogRecord(name, signer.name, format_verifier_key(signer.verifier))
+
+    def is_open(self, name: str) -> bool:
+        """Return whether using the log needs no opening now."""
+        with self._lock:
+            slot = self._slots.get(name)
+            return slot is not None and slot.log is not None
+
+    def open_logs(self) -> list[Log]:
+        """Return the logs that are open now, without keeping them open."""
+        with self._lock:
+            return [slot.log for slot in self._slots.values() if slot.log is not None]
+
+    @contextmanager
+    def use(self, name: str) -> Iterator[Log]:
+        """Keep a log open for the block, opening it if needed.
+
+        Raises:
+            LogNotFoundError: There is no such log.
+            StorageError: It cannot be opened.
+        """
+        if not self.has(name):
+            raise LogNotFoundError(f"there is no log {name[:80]!r}", metadata={"log": name[:80]})
+        slot = self._take(name)
+        try:
+            with slot.lock:
+                if slot.log is None:
+                    slot.log = self._open(name)
+                log = slot.log
+            yield log
+        finally:
+            with self._lock:
+                slot.users -= 1
+
+    def close(self) -> None:
+        """Finish what is queued in every log, then close them."""
+        with self._lock:
+            slots = list(self._slots.values())
+            self._slots.clear()
+        for slot in slots:
+            with slot.lock:
+                if slot.log is not None:
+                    slot.log.close()
+
+    def _take(self, name: str) -> _Slot:
+        idle: _Slot | None = None
+        with self._lock:
+            slot = self._slots.get(name)
+            if slot is None:
+                if len(self._slots) >= self._max_open:
+                    idle = self._evict()
+                slot = self._slots[name] = _Slot()
+            slot.users += 1
+            self._slots.move_to_end(name)
+        if idle is not None:
+            with idle.lock:
+                if idle.log is not None:
+                    idle.log.close()
+        return slot
+
+    def _evict(self) -> _Slot:
+        for name, slot in self._slots.items():
+            if slot.users == 0 and name != SYSTEM_LOG:
+                return self._slots.pop(name)
+        raise OverloadedError(
+            f"{len(self._slots)} logs are open and in use; the limit is {self._max_open}", hint="retry after a pause"
+        )
+
+    def _open_guard(self, name: str) -> OpenGuard | None:
+        guard = self.directory.open_guard(name)
+        return RelaxedGuard(guard, self._clock) if guard is not None and self.relaxed_guard else guard
+
+    def _open(self, name: str) -> Log:
+        directory = self.directory
+        signer = directory.load_signer(name)
+        return Log(
+            LogParts(
+                name=name,
+                verifier_key=format_verifier_key(signer.verifier),
+                open_store=lambda: directory.open_store(name),
+                open_guard=lambda: self._open_guard(name),
+                clock=self._clock,
+                random=self._random,
+                signer=signer,
+                limits=self._limits,
+                observe=lambda result, microseconds: self._hooks.stepped(name, result, microseconds),
+                unreadable=lambda reason: self._hooks.unreadable(name, reason),
+            )
+        )

@@ -1,0 +1,117 @@
+"""What the writing step is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from ledger.events.event import Event
+from ledger.storage.api import ReadTransaction
+
+
+class Outcome(Enum):
+    """What an append found in the log."""
+
+    APPENDED = "appended"
+    DUPLICATE = "duplicate"
+    DUPLICATE_OF_OTHER_PRINCIPAL = "duplicate_of_other_principal"
+    DUPLICATE_NOT_COMPARED = "duplicate_not_compared"
+    DUPLICATE_MAPPING_DIFFERS = "duplicate_mapping_differs"
+
+
+class NewEntry(NamedTuple):
+    """An event to append, already checked by `events.codec.check_sections`.
+
+    Attributes:
+        event_id: ASCII, 1 to 64 bytes.
+        event: Event section.
+        personal: Personal section; empty for none.
+    """
+
+    event_id: bytes
+    event: bytes
+    personal: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AppendRequest:
+    """Events of one call: all are appended, or none.
+
+    Attributes:
+        key_id: The credential, looked up again inside the write transaction.
+        principal: Who writes, 16 bytes.
+        entries: At least one.
+        deadline: Boot-clock microseconds after which the request is dropped, or None.
+    """
+
+    key_id: str
+    principal: bytes
+    entries: Sequence[NewEntry]
+    deadline: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all sections."""
+        return sum(len(entry.event) + len(entry.personal) for entry in self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRequest:
+    """A change by an administrator: its `ledger.*` entries, and the records that follow from them.
+
+    Attributes:
+        key_id: The administrator's credential; empty where the server itself acts.
+        principal: Who acts, 16 bytes.
+        events: The entries' events; the writing step fills in id, time, actor and source.
+        precondition: Raises, inside the write transaction, where the change must not be made.
+        deadline: Boot-clock microseconds after which the request is dropped, or None.
+    """
+
+    key_id: str
+    principal: bytes
+    events: Sequence[Event]
+    precondition: Callable[[ReadTransaction], None] | None = None
+    deadline: int | None = None
+
+
+class EntryResult(NamedTuple):
+    """What became of one event.
+
+    Attributes:
+        outcome: What the append found.
+        leaf_index: Index of its leaf.
+        leaf: The leaf's bytes.
+        event_salt: 16 bytes; empty where withheld.
+        personal_salt: 16 bytes; empty where there is no personal section, or withheld.
+    """
+
+    outcome: Outcome
+    leaf_index: int
+    leaf: bytes
+    event_salt: bytes
+    personal_salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A tree head with its checkpoint.
+
+    Attributes:
+        tree_size: Number of leaves.
+        root_hash: 32 bytes.
+        note: The signed note.
+    """
+
+    tree_size: int
+    root_hash: bytes
+    note: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """The answer to a request: one result for each event, and a signed head that covers them all."""
+
+    entries: Sequence[EntryResult]
+    head: SignedHead

@@ -1,0 +1,225 @@
+"""The writing step of a log: requests in, one durable commit, one signed head, answers out.
+
+`Sequencer.step` is all that ever writes a log. It knows no thread and no socket: store, guard, clock, random source
+and signer are given to it, so a test or a simulation owns them. Its order is the promise of the product and must not
+change:
+
+1. one write transaction: look up ids, seal leaves, append; commit, synced;
+2. a new snapshot: re-read the group's leaves and derive the root again;
+3. the high-water guard, synced;
+4. the signature;
+5. the answers.
+
+Nothing is answered before 4, nothing is signed that was not read back from the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ledger.auth.api_keys import credentials_refused
+from ledger.auth.roles import Permission
+from ledger.clock import Clock
+from ledger.engine.admission import AdmittedRequest, Group, SealedEntries
+from ledger.engine.clockwatch import ClockWatch
+from ledger.engine.records import CLOCK_CONFIRMED, FREEZE, KEY_PREFIX, Credential, fold
+from ledger.engine.requests import AdminRequest, AppendRequest, AppendResult, NewEntry, SignedHead
+from ledger.errors import CorruptionError, DeadlinePassedError, LedgerError, LogReadOnlyError, PermissionMissingError
+from ledger.events.actions import CATALOGUE_VERSION
+from ledger.events.codec import encode_event
+from ledger.events.event import Actor, ActorType, Authentication, Event, Outcome, Source
+from ledger.events.ids import ID_RANDOM_BYTES, RESERVED_ID_PREFIX, new_event_id
+from ledger.merkle.compact import CompactRange
+from ledger.merkle.hashing import hash_leaf
+from ledger.merkle.proofs import frontier
+from ledger.notes.checkpoint import Checkpoint, sign_checkpoint
+from ledger.notes.keys import Signer
+from ledger.storage.api import HeadRecord, ReadTransaction, Store, WriteTransaction
+
+SERVER_PRINCIPAL = b"logproof/server\0"
+RandomSource = Callable[[int], bytes]
+Request = AppendRequest | AdminRequest
+Answer = AppendResult | LedgerError
+
+
+class Guard(Protocol):
+    """The high-water mark outside the store."""
+
+    def advance(self, tree_size: int, root_hash: bytes) -> None:
+        """Remember the head durably before anyone sees it; refuses to go back."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one step did.
+
+    Attributes:
+        answers: One for each request, in order.
+        head: The newest signed head.
+        appended: How many entries are new.
+    """
+
+    answers: Sequence[Answer]
+    head: SignedHead
+    appended: int
+
+
+class Sequencer:
+    """Writes one log. Used by one thread at a time."""
+
+    def __init__(
+        self, *, origin: str, store: Store, guard: Guard, clock: Clock, random: RandomSource, signer: Signer
+    ) -> None:
+        """Keep the parts; nothing is read until the first step."""
+        self._origin = origin
+        self._store = store
+        self._guard = guard
+        self._clock = clock
+        self._watch = ClockWatch(clock)
+        self._random = random
+        self._signer = signer
+
+    def step(self, requests: Sequence[Request]) -> StepResult:
+        """Append what the requests ask for in one durable commit, and sign the head that covers it.
+
+        A request that is refused has its error as its answer and leaves no trace; it never aborts the others.
+
+        Raises:
+            StorageFullError: Nothing was appended, for certain.
+            OutcomeUnknownError: The commit failed; the store must be reopened before the next step.
+            CorruptionError: The store, read back, does not have the root that was committed; nothing was signed.
+        """
+        with self._store.write() as transaction:
+            before = require_head(transaction)
+            decisions, group = self._prepare(transaction, before, requests)
+            after, sealed = group.write(transaction, before) if group else (before, SealedEntries(before.tree_size))
+        if group:
+            self._read_back(before, after)
+        head = self.sign(after)
+        return StepResult(
+            answers=[
+                AppendResult(decision.results(sealed), head) if isinstance(decision, AdmittedRequest) else decision
+                for decision in decisions
+            ],
+            head=head,
+            appended=after.tree_size - before.tree_size,
+        )
+
+    def sign(self, head: HeadRecord) -> SignedHead:
+        """Return the signed head of a committed head record, the guard first."""
+        self._guard.advance(head.tree_size, head.root_hash)
+        note = sign_checkpoint(Checkpoint(self._origin, head.tree_size, head.root_hash), self._signer)
+        return SignedHead(head.tree_size, head.root_hash, note)
+
+    def _prepare(
+        self, transaction: WriteTransaction, before: HeadRecord, requests: Sequence[Request]
+    ) -> tuple[list[AdmittedRequest | LedgerError], Group | None]:
+        """Decide each request; the group holds what is new."""
+        reason = transaction.record(FREEZE)
+        if reason is not None:
+            frozen = LogReadOnlyError(
+                f"the log is frozen: {reason.decode()}", hint="see the operator's page on a frozen log"
+            )
+            return [frozen for _ in requests], None
+        try:
+            for request in requests:
+                if isinstance(request, AdminRequest) and any(e.action == CLOCK_CONFIRMED for e in request.events):
+                    self._check_credential(transaction, request, before.last_recorded_at)
+                    self._watch.confirm()
+            recorded_at = self._watch.recorded_at(before.last_recorded_at)
+        except LedgerError as error:
+            return [error for _ in requests], None
+        group = Group(recorded_at, CATALOGUE_VERSION, self._random)
+        answers: list[AdmittedRequest | LedgerError] = []
+        known = self._known_ids(transaction, requests)
+        for request in requests:
+            try:
+                answers.append(self._decide(transaction, request, group, known))
+            except CorruptionError:
+                raise
+            except LedgerError as error:
+                answers.append(error)
+        return answers, group if group.size else None
+
+    def _decide(
+        self, transaction: WriteTransaction, request: Request, group: Group, known: dict[bytes, int]
+    ) -> AdmittedRequest:
+        if request.deadline is not None and self._clock.boottime_us() >= request.deadline:
+            raise DeadlinePassedError(
+                "the deadline passed before the append was taken; nothing was appended",
+                hint="retry with the same bytes, and a longer deadline",
+            )
+        self._check_credential(transaction, request, group.recorded_at)
+        if isinstance(request, AppendRequest):
+            return group.admit(transaction, request, known)
+        if request.precondition is not None:
+            request.precondition(transaction)
+        events = [self._complete(event, request, group.recorded_at) for event in request.events]
+        for event in events:
+            for name, value in fold(event, group.recorded_at, transaction.record).items():
+                transaction.put_record(name, value)
+        entries = [NewEntry(event.event_id.encode(), encode_event(event), b"") for event in events]
+        return group.admit(transaction, AppendRequest(request.key_id, request.principal, entries), {})
+
+    def _check_credential(self, transaction: ReadTransaction, request: Request, now_us: int) -> None:
+        """Look the credential up again, so that no entry of a key follows its revocation."""
+        if isinstance(request, AdminRequest) and not request.key_id:
+            return
+        value = transaction.record(KEY_PREFIX + request.key_id)
+        if value is None:
+            raise credentials_refused()
+        credential = Credential.decode(value)
+        if credential.principal != request.principal or not credential.is_live(max(now_us, self._clock.now_us())):
+            raise credentials_refused()
+        needed = Permission.APPEND if isinstance(request, AppendRequest) else Permission.ADMINISTER
+        if not credential.allows(needed):
+            raise PermissionMissingError(f"the credential lacks the permission '{needed.value}' on this log")
+
+    def _complete(self, event: Event, request: AdminRequest, recorded_at: int) -> Event:
+        """Fill in what every entry of the server has: id, time, who acted and where."""
+        return replace(
+            event,
+            event_id=RESERVED_ID_PREFIX + new_event_id(recorded_at // 1000, self._random(ID_RANDOM_BYTES)),
+            occurred_at=recorded_at,
+            outcome=Outcome.SUCCESS,
+            actor=Actor(type=ActorType.API_KEY if request.key_id else ActorType.SYSTEM, id=request.principal.hex()),
+            auth=Authentication(credential_id=request.key_id),
+            source=Source(service="logproof"),
+        )
+
+    @staticmethod
+    def _known_ids(transaction: ReadTransaction, requests: Sequence[Request]) -> dict[bytes, int]:
+        """Return the leaf index of each event id that the log holds already; one look-up for the whole group."""
+        ids = [
+            entry.event_id for request in requests if isinstance(request, AppendRequest) for entry in request.entries
+        ]
+        found = transaction.indexes_of(ids)
+        return {event_id: index for event_id, index in zip(ids, found, strict=True) if index is not None}
+
+    def _read_back(self, before: HeadRecord, after: HeadRecord) -> None:
+        """Derive the root again from what the store now holds."""
+        with self._store.read() as snapshot:
+            stored = require_head(snapshot)
+            leaves = snapshot.leaves(before.tree_size, after.tree_size)
+            start = CompactRange(before.tree_size, frontier(before.tree_size, snapshot.hashes))
+        derived, _ = start.extend([hash_leaf(leaf) for leaf in leaves])
+        if stored != after or derived.tree_size != after.tree_size or derived.root() != after.root_hash:
+            raise CorruptionError(
+                f"after the commit of size {after.tree_size} the store does not read back as it was written",
+                hint="run `logproof fsck`; the log signs nothing until the cause is found",
+                metadata={"treeSize": str(after.tree_size)},
+            )
+
+
+def require_head(transaction: ReadTransaction) -> HeadRecord:
+    """Return the head record.
+
+    Raises:
+        CorruptionError: There is none.
+    """
+    head = transaction.head()
+    if head is None:
+        raise CorruptionError("the store has no head record", hint="run `logproof fsck`")
+    return head
