@@ -3,6 +3,7 @@
     logproof.json            format and origin prefix; written last when the directory is made
     owner.lock               held by the serving process
     admin.key                the first API key, until it is rotated
+    ballast                  room to give up when the disk is full
     keys/NAME.key            signing key, mode 0600
     guard/NAME.guard         high-water guard, unless --guard-dir names another volume
     logs/NAME/CURRENT        names the generation of the store that is in use
@@ -46,6 +47,7 @@ FORMAT = 1
 SYSTEM_LOG = "_system"
 DEFAULT_LOG = "default"
 OWNER_LOCK = "owner.lock"
+BALLAST = "ballast"
 ADMIN_KEY = "admin.key"
 _MANIFEST = "logproof.json"
 _INITIALISING = "INITIALISING"
@@ -113,8 +115,8 @@ class DataDirectory:
 
     @property
     def guard_is_separate(self) -> bool:
-        """Return whether the guards are on another filesystem than the data."""
-        return self.guard_path.stat().st_dev != self.path.stat().st_dev
+        """Return whether the guards are there, and on another filesystem than the data."""
+        return self.guard_path.is_dir() and self.guard_path.stat().st_dev != self.path.stat().st_dev
 
     # Parts of a log
 
@@ -326,5 +328,5 @@ def _clear(path: Path, guard_path: Path | None) -> None:
     if guard_path is not None:
         for name in (SYSTEM_LOG, DEFAULT_LOG):
             (guard_path / f"{name}.guard").unlink(missing_ok=True)
-    for name in (ADMIN_KEY, _MANIFEST, _INITIALISING):
+    for name in (ADMIN_KEY, BALLAST, _MANIFEST, _INITIALISING):
         (path / name).unlink(missing_ok=True)

@@ -40,6 +40,8 @@ from ledger.storage.guard import HighWaterGuard
 _LOGGER = logging.getLogger(__name__)
 _READERS_END_SECONDS = 10
 _IDLE_SECONDS = 1.0
+_MAINTENANCE_US = 30_000_000
+_GUARD_UNWRITABLE = "the high-water guard cannot be written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class LogParts:
         random: Returns so many random bytes.
         signer: Signs its heads.
         limits: Bounds.
+        check_room: Raises `StorageFullError` where too little disk is left for a client's append.
         observe: Called after each step with its result and the microseconds it took.
         unreadable: Called with the reason when the store cannot even be read any more.
     """
@@ -123,6 +126,7 @@ class LogParts:
     random: RandomSource
     signer: Signer
     limits: Limits = Limits()
+    check_room: Callable[[], None] = lambda: None
     observe: Callable[[StepResult, int], None] = lambda _result, _microseconds: None
     unreadable: Callable[[str], None] = lambda _reason: None
 
@@ -151,6 +155,8 @@ class Log:
         self._readers = 0
         self._reopening = False
         self._failed_before = False
+        # Belongs to the writer thread.
+        self._maintained_at = parts.clock.boottime_us()
         self._read_only_reason = ""
         self._freeze_to_store = ""
         self._store = parts.open_store()
@@ -169,7 +175,10 @@ class Log:
             OverloadedError: The queue is full.
             LogReadOnlyError: The log takes no appends.
             ShuttingDownError: The log is being closed.
+            StorageFullError: The disk is below its low-water mark; administration still has room.
         """
+        if isinstance(request, AppendRequest):
+            self._parts.check_room()
         entries, size = _weight(request)
         future: Future[AppendResult] = Future()
         limits = self._parts.limits
@@ -271,8 +280,7 @@ class Log:
         with self._changed:
             self._changed.wait_for(lambda: self._readers == 0)
         self._store.close()
-        if self._guard is not None:
-            self._guard.close()
+        self._close_guard()
 
     # The writer thread
 
@@ -283,7 +291,17 @@ class Log:
             else:
                 self._flush_guard()
             self._keep_freeze()
+            self._maintain()
         self._keep_freeze()
+
+    def _maintain(self) -> None:
+        now = self._parts.clock.boottime_us()
+        if now - self._maintained_at >= _MAINTENANCE_US:
+            self._maintained_at = now
+            try:
+                self._store.maintain()
+            except StorageError:
+                _LOGGER.exception("the store's housekeeping failed", extra={"log": self.name})
 
     def _keep_freeze(self) -> None:
         with self._changed:
@@ -364,8 +382,7 @@ class Log:
                 return
             self._failed_before = True
             self._store.close()
-            if self._guard is not None:
-                self._guard.close()
+            self._close_guard()
             self._store = self._parts.open_store()
             head = self._recover()
             with self._changed:
@@ -377,6 +394,14 @@ class Log:
             with self._changed:
                 self._reopening = False
                 self._changed.notify_all()
+
+    def _close_guard(self) -> None:
+        try:
+            if self._guard is not None:
+                self._guard.close()
+        except StorageError:
+            # What it did not take was not acknowledged; recovery compares it with the store.
+            _LOGGER.exception("the guard could not be brought up to date", extra={"log": self.name})
 
     # Opening
 
@@ -404,11 +429,17 @@ class Log:
             random=self._parts.random,
             signer=self._parts.signer,
         )
+        try:
+            signed = sequencer.sign(head)
+        except StorageError as error:
+            self.freeze(f"{_GUARD_UNWRITABLE}: {error.message}")
+            with self._store.read() as snapshot:
+                return self._last_shown_head(snapshot, guard_value)
         if frozen is not None:
             self.freeze(frozen.decode())
         else:
             self._sequencer = sequencer
-        return sequencer.sign(head)
+        return signed
 
     def _last_shown_head(self, snapshot: ReadTransaction, guard_value: tuple[int, bytes] | None) -> SignedHead:
         """Return the head that the guard remembers, if the store still leads to it; else an unsigned one."""

@@ -16,6 +16,7 @@ from ledger.clock import Clock
 from ledger.engine.directory import SYSTEM_LOG, DataDirectory
 from ledger.engine.log import Limits, Log, LogParts, OpenGuard, RelaxedGuard
 from ledger.engine.records import LOG_PREFIX, LogRecord
+from ledger.engine.room import Room
 from ledger.engine.sequencer import RandomSource, StepResult
 from ledger.errors import LogNotFoundError, OverloadedError
 from ledger.notes.keys import format_verifier_key
@@ -58,6 +59,7 @@ class LogRegistry:
         hooks: Hooks | None = None,
         max_open: int = MAX_OPEN_LOGS,
         relaxed_guard: bool = False,
+        room: Room | None = None,
     ) -> None:
         """Keep the parts; `_system` is opened by `start`."""
         self.directory = directory
@@ -67,6 +69,7 @@ class LogRegistry:
         self._limits = limits or Limits()
         self._hooks = hooks or Hooks()
         self._max_open = max_open
+        self._room = room or Room(directory.path, clock)
         # Guards the two below; never held during I/O.
         self._lock = threading.Lock()
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
@@ -186,6 +189,7 @@ class LogRegistry:
                 random=self._random,
                 signer=signer,
                 limits=self._limits,
+                check_room=self._room.check,
                 observe=lambda result, microseconds: self._hooks.stepped(name, result, microseconds),
                 unreadable=lambda reason: self._hooks.unreadable(name, reason),
             )

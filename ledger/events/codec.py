@@ -82,7 +82,18 @@ _OUTCOMES: Final = frozenset(int(member) for member in Outcome)
 _AUTH_METHODS: Final = frozenset(int(member) for member in AuthMethod)
 _CLASSIFICATIONS: Final = frozenset(int(member) for member in DataClassification)
 _TRUTHS: Final = frozenset(int(member) for member in Truth)
-_ACTOR_ID_MAX_BYTES: Final = TEXT_MAX_BYTES["actor.id"]
+# Smaller than any section is large, so that no sum with it looks like a size.
+_BAD: Final = -(1 << 40)
+# Characters that fit the limit of a text value whatever they are.
+_SHORT_VALUE: Final = VALUE_MAX_BYTES // 4
+# The limits of the quick checks by size; ids and names of a source share one.
+_ID_MAX_BYTES: Final = TEXT_MAX_BYTES["actor.id"]
+_ROUTE_MAX_BYTES: Final = TEXT_MAX_BYTES["request.route"]
+_EMAIL_MAX_BYTES: Final = TEXT_MAX_BYTES["actor_email"]
+_USER_AGENT_MAX_BYTES: Final = TEXT_MAX_BYTES["user_agent"]
+_TRACE_ID_SIZES: Final = frozenset({0, TRACE_ID_SIZE})
+_SPAN_ID_SIZES: Final = frozenset({0, SPAN_ID_SIZE})
+_BOOT_ID_SIZES: Final = frozenset({0, BOOT_ID_SIZE})
 
 
 def check_sections(event: bytes, personal: bytes, *, internal: bool = False) -> str:
@@ -101,8 +112,9 @@ def check_sections(event: bytes, personal: bytes, *, internal: bool = False) -> 
     if len(event) <= EVENT_MAX_BYTES and len(personal) <= PERSONAL_MAX_BYTES:
         try:
             message = _parse_event(event)
-            if _is_surely_good_event(message, event) and (
-                not personal or _is_surely_good_personal(_parse_personal(personal), personal, message)
+            keys: set[str] = set()
+            if _is_surely_good_event(message, event, keys) and (
+                not personal or _is_surely_good_personal(_parse_personal(personal), personal, keys, message)
             ):
                 event_id = message.event_id
                 if internal or not (
@@ -184,14 +196,15 @@ def _check_strictly(event: bytes, personal: bytes, *, internal: bool) -> str:
 
 
 # The quick checks: each is certain that the strict reader and the value checks accept, or says no and leaves it to
-# them. `seen` counts bytes that the fields looked at take in their shortest form, or fewer: an ASCII text below 128
-# bytes takes two bytes more than its characters, and any other text more than that. What the runtime drops, merges or
-# shortens takes at least as many bytes as what it keeps. So where `seen` reaches the section's size, the bytes are the
-# shortest form of just those fields; where it does not, the runtime's own count decides, and all other fields are
+# them. Sizes are what fields take in their shortest form, or less: an ASCII text below 128 bytes takes two bytes more
+# than its characters, and any other text more than that. What the runtime drops, merges or shortens takes at least as
+# many bytes as what it keeps. So where the sizes of the fields looked at add up to the section's size, the bytes are
+# the shortest form of just those fields; where they do not, the runtime's own count decides, and all other fields are
 # looked at. Negative enums, the one value that may be received shorter than it is counted, are never good.
 
 
-def _is_surely_good_event(event: event_pb2.Event, data: bytes) -> bool:  # noqa: C901, PLR0911 - unrolled
+def _is_surely_good_event(event: event_pb2.Event, data: bytes, keys: set[str]) -> bool:
+    """Return whether the event is surely good; add its metadata keys to `keys`."""
     event_id = event.event_id
     action = event.action
     if not (
@@ -202,60 +215,155 @@ def _is_surely_good_event(event: event_pb2.Event, data: bytes) -> bool:  # noqa:
         and 0 < event.occurred_at <= TIME_MAX
     ):
         return False
-    seen = 15 + len(event_id) + len(action)
     outcome = event.outcome
-    if outcome:
-        if outcome not in _OUTCOMES:
-            return False
-        seen += 2
+    if outcome not in _OUTCOMES:
+        return False
+    size = len(data)
+    # Two bytes for the schema, nine for the time, two before each of id and action.
+    seen = 15 + len(event_id) + len(action) + (2 if outcome else 0)
     if event.HasField("actor"):
-        actor = event.actor
-        actor_type = actor.type
-        actor_id = actor.id
-        if actor_type not in _ACTOR_TYPES or not _fits(actor_id, _ACTOR_ID_MAX_BYTES):
-            return False
-        seen += (4 if actor_type else 2) + (2 + len(actor_id) if actor_id else 0)
-    count = 0
-    for target in event.targets:
+        seen += _actor_size(event.actor)
+    seen += _targets_size(event.targets) + _metadata_size(event.metadata, keys)
+    if seen != size and event.HasField("source"):
+        seen += _source_size(event.source)
+    if seen != size and event.HasField("request"):
+        seen += _request_size(event.request)
+    if seen != size and event.HasField("auth"):
+        seen += _auth_size(event.auth)
+    return seen == size or (seen > 0 and _is_shortest_form(event, data) and _are_other_event_fields_good(event))
+
+
+def _is_surely_good_personal(
+    personal: event_pb2.PersonalData, data: bytes, keys: set[str], event: event_pb2.Event
+) -> bool:
+    if personal.schema != SCHEMA_VERSION:
+        return False
+    size = len(data)
+    seen = 2
+    email = personal.actor_email
+    if email:
+        seen += 2 + len(email) if _fits(email, _EMAIL_MAX_BYTES) else _BAD
+    ip = personal.ip
+    if ip:
+        seen += 2 + len(ip) if _matches_ipv4(ip) or is_ip_address(ip) else _BAD
+    user_agent = personal.user_agent
+    if user_agent:
+        seen += 2 + len(user_agent) if _fits(user_agent, _USER_AGENT_MAX_BYTES) else _BAD
+    if seen != size:
+        seen += _metadata_size(personal.metadata, keys)
+    return seen == size or (
+        seen > 0 and _is_shortest_form(personal, data) and _are_other_personal_fields_good(personal, event)
+    )
+
+
+def _actor_size(actor: event_pb2.Actor) -> int:
+    actor_type = actor.type
+    actor_id = actor.id
+    if actor_type not in _ACTOR_TYPES or not _fits(actor_id, _ID_MAX_BYTES):
+        return _BAD
+    return (4 if actor_type else 2) + (2 + len(actor_id) if actor_id else 0)
+
+
+def _targets_size(targets: Iterable[event_pb2.Target]) -> int:
+    size = count = 0
+    for target in targets:
         count += 1
         target_type = target.type
         target_id = target.id
         if not (_matches_target_type(target_type) and _fits(target_id, TARGET_ID_MAX_BYTES)):
-            return False
-        seen += 4 + len(target_type) + (2 + len(target_id) if target_id else 0)
-    if count > TARGETS_MAX:
-        return False
-    count = 0
+            return _BAD
+        size += 4 + len(target_type) + (2 + len(target_id) if target_id else 0)
+    return size if count <= TARGETS_MAX else _BAD
+
+
+def _metadata_size(entries: Iterable[event_pb2.MetadataEntry], keys: set[str]) -> int:
+    size = 0
     previous = ""
-    for entry in event.metadata:
-        count += 1
+    for entry in entries:
         key = entry.key
-        value_size = _value_size(entry.value)
-        if not (value_size and key > previous and _matches_key(key)):
-            return False
+        value = entry.value
+        text = value.text
+        # Most values are short texts; a call for each would cost as much as the rest of the loop.
+        value_size = 2 + len(text) if 0 < len(text) <= _SHORT_VALUE else _value_size(value)
+        if value_size < 0 or key <= previous or key in keys or not _matches_key(key):
+            return _BAD
+        keys.add(key)
         previous = key
-        seen += 6 + len(key) + value_size
-    if count > METADATA_MAX_KEYS:
-        return False
-    return seen == len(data) or (_is_shortest_form(event, data) and _are_other_event_fields_good(event))
+        size += 6 + len(key) + value_size
+    return size if len(keys) <= METADATA_MAX_KEYS else _BAD
 
 
-def _is_surely_good_personal(personal: event_pb2.PersonalData, data: bytes, event: event_pb2.Event) -> bool:
-    seen = 2
-    ip = personal.ip
-    if ip:
-        seen += 2 + len(ip)
-    for text, max_bytes in (
-        (personal.actor_email, TEXT_MAX_BYTES["actor_email"]),
-        (personal.user_agent, TEXT_MAX_BYTES["user_agent"]),
+def _value_size(value: event_pb2.Value) -> int:
+    text = value.text
+    if text:
+        return 2 + len(text) if _fits(text, VALUE_MAX_BYTES) else _BAD
+    kind = value.WhichOneof("kind")
+    if kind == "integer":
+        return 9
+    if kind == "number":
+        return 9 if -_INFINITY < value.number < _INFINITY else _BAD
+    if kind == "truth":
+        return 2 if value.truth and value.truth in _TRUTHS else _BAD
+    return 2 if kind == "text" else _BAD
+
+
+def _source_size(source: event_pb2.Source) -> int:
+    service = source.service
+    instance = source.instance
+    version = source.version
+    sdk = source.sdk
+    boot_id = source.boot_id
+    if not (
+        _fits(service, _ID_MAX_BYTES)
+        and _fits(instance, _ID_MAX_BYTES)
+        and _fits(version, _ID_MAX_BYTES)
+        and _fits(sdk, _ID_MAX_BYTES)
+        and len(boot_id) in _BOOT_ID_SIZES
     ):
-        if text:
-            if not _fits(text, max_bytes):
-                return False
-            seen += 2 + len(text)
-    if personal.schema != SCHEMA_VERSION or (ip and not _matches_ipv4(ip) and not is_ip_address(ip)):
-        return False
-    return seen == len(data) or (_is_shortest_form(personal, data) and _are_other_personal_fields_good(personal, event))
+        return _BAD
+    present = bool(service) + bool(instance) + bool(version) + bool(sdk) + bool(boot_id)
+    texts = len(service) + len(instance) + len(version) + len(sdk) + len(boot_id)
+    return 2 + 2 * present + texts + (9 if source.sequence else 0)
+
+
+def _request_size(request: event_pb2.Request) -> int:
+    request_id = request.request_id
+    trace_id = request.trace_id
+    span_id = request.span_id
+    method = request.method
+    route = request.route
+    if not (
+        _fits(request_id, _ID_MAX_BYTES)
+        and len(trace_id) in _TRACE_ID_SIZES
+        and len(span_id) in _SPAN_ID_SIZES
+        and _fits(method, _ROUTE_MAX_BYTES)
+        and _fits(route, _ROUTE_MAX_BYTES)
+    ):
+        return _BAD
+    present = bool(request_id) + bool(trace_id) + bool(span_id) + bool(method) + bool(route)
+    return 2 + 2 * present + len(request_id) + len(trace_id) + len(span_id) + len(method) + len(route)
+
+
+def _auth_size(auth: event_pb2.Authentication) -> int:
+    credential_id = auth.credential_id
+    session_id = auth.session_id
+    provider = auth.identity_provider
+    if not (
+        auth.method in _AUTH_METHODS
+        and auth.mfa in _TRUTHS
+        and _fits(credential_id, _ID_MAX_BYTES)
+        and _fits(session_id, _ID_MAX_BYTES)
+        and _fits(provider, _ID_MAX_BYTES)
+    ):
+        return _BAD
+    present = bool(auth.method) + bool(auth.mfa) + bool(credential_id) + bool(session_id) + bool(provider)
+    return 2 + 2 * present + len(credential_id) + len(session_id) + len(provider)
+
+
+def _fits(text: str, max_bytes: int) -> bool:
+    # A character takes at most four bytes; a longer text that is not ASCII is left to the value checks.
+    length = len(text)
+    return length * 4 <= max_bytes or (length <= max_bytes and text.isascii())
 
 
 def _is_shortest_form(message: Message, data: bytes) -> bool:
@@ -268,10 +376,7 @@ def _are_other_event_fields_good(event: event_pb2.Event) -> bool:
         _fits(event.reason_code, TEXT_MAX_BYTES["reason_code"])
         and _fits(event.tenant_id, TEXT_MAX_BYTES["tenant_id"])
         and _fits(event.correlation_id, TEXT_MAX_BYTES["correlation_id"])
-        and (not event.HasField("source") or _is_good_source(event.source))
         and (not event.HasField("actor") or _is_good_rest_of_actor(event.actor))
-        and (not event.HasField("auth") or _is_good_auth(event.auth))
-        and (not event.HasField("request") or _is_good_request(event.request))
         and (not event.HasField("change") or _is_good_change(event.change))
         and (not event.HasField("data") or _is_good_data(event.data))
         and len(event.field_changes) <= FIELD_CHANGES_MAX
@@ -291,23 +396,8 @@ def _are_other_personal_fields_good(personal: event_pb2.PersonalData, event: eve
         and all(_fits(name, TARGET_NAME_MAX_BYTES) for name in names)
         and len(personal.field_changes) + len(event.field_changes) <= FIELD_CHANGES_MAX
         and all(_is_good_field_change(change) for change in personal.field_changes)
-        and _is_good_personal_metadata(personal, event)
         and (not personal.HasField("original") or _is_good_original(personal.original))
     )
-
-
-def _is_good_personal_metadata(personal: event_pb2.PersonalData, event: event_pb2.Event) -> bool:
-    entries = personal.metadata
-    if not entries:
-        return True
-    taken = {entry.key for entry in event.metadata}
-    previous = ""
-    for entry in entries:
-        key = entry.key
-        if not (key > previous and key not in taken and _matches_key(key) and _value_size(entry.value)):
-            return False
-        previous = key
-    return len(entries) + len(taken) <= METADATA_MAX_KEYS
 
 
 def _is_good_original(original: event_pb2.Original) -> bool:
@@ -326,26 +416,6 @@ def _is_good_rest_of_actor(actor: event_pb2.Actor) -> bool:
         _fits(actor.on_behalf_of, TEXT_MAX_BYTES["actor.on_behalf_of"])
         and len(roles) <= ROLES_MAX
         and all(role and _fits(role, ROLE_MAX_BYTES) for role in roles)
-    )
-
-
-def _is_good_auth(auth: event_pb2.Authentication) -> bool:
-    return (
-        auth.method in _AUTH_METHODS
-        and auth.mfa in _TRUTHS
-        and _fits(auth.credential_id, TEXT_MAX_BYTES["auth.credential_id"])
-        and _fits(auth.session_id, TEXT_MAX_BYTES["auth.session_id"])
-        and _fits(auth.identity_provider, TEXT_MAX_BYTES["auth.identity_provider"])
-    )
-
-
-def _is_good_request(request: event_pb2.Request) -> bool:
-    return (
-        _fits(request.request_id, TEXT_MAX_BYTES["request.request_id"])
-        and len(request.trace_id) in {0, TRACE_ID_SIZE}
-        and len(request.span_id) in {0, SPAN_ID_SIZE}
-        and _fits(request.method, TEXT_MAX_BYTES["request.method"])
-        and _fits(request.route, TEXT_MAX_BYTES["request.route"])
     )
 
 
@@ -368,16 +438,6 @@ def _is_good_data(data: event_pb2.DataContext) -> bool:
     return data.classification in _CLASSIFICATIONS and _fits(data.destination, TEXT_MAX_BYTES["data.destination"])
 
 
-def _is_good_source(source: event_pb2.Source) -> bool:
-    return (
-        _fits(source.service, TEXT_MAX_BYTES["source.service"])
-        and _fits(source.instance, TEXT_MAX_BYTES["source.instance"])
-        and _fits(source.version, TEXT_MAX_BYTES["source.version"])
-        and _fits(source.sdk, TEXT_MAX_BYTES["source.sdk"])
-        and len(source.boot_id) in {0, BOOT_ID_SIZE}
-    )
-
-
 def _is_good_field_change(change: event_pb2.FieldChange) -> bool:
     path = change.path
     return (
@@ -386,27 +446,6 @@ def _is_good_field_change(change: event_pb2.FieldChange) -> bool:
         and (not change.HasField("old") or _value_size(change.old) > 0)
         and (not change.HasField("new") or _value_size(change.new) > 0)
     )
-
-
-def _fits(text: str, max_bytes: int) -> bool:
-    # A character takes at most four bytes; a longer text that is not ASCII is left to the value checks.
-    length = len(text)
-    return length * 4 <= max_bytes or (length <= max_bytes and text.isascii())
-
-
-def _value_size(value: event_pb2.Value) -> int:
-    """Return how many bytes a surely good value takes at least, or 0 for any other."""
-    text = value.text
-    if text:
-        return 2 + len(text) if _fits(text, VALUE_MAX_BYTES) else 0
-    kind = value.WhichOneof("kind")
-    if kind == "integer":
-        return 9
-    if kind == "number":
-        return 9 if -_INFINITY < value.number < _INFINITY else 0
-    if kind == "truth":
-        return 2 if value.truth and value.truth in _TRUTHS else 0
-    return 2 if kind == "text" else 0
 
 
 def _actor(actor: Actor | None) -> event_pb2.Actor | None:

@@ -33,9 +33,9 @@ def format_fork_evidence(
         second_leaf_hashes: All leaf hashes of the second tree.
     """
     evidence: dict[str, object] = {"type": _TYPE, "first_note": first.decode(), "second_note": second.decode()}
-    if first_leaf_hashes is not None and second_leaf_hashes is not None:
-        evidence["first_leaf_hashes"] = [leaf_hash.hex() for leaf_hash in first_leaf_hashes]
-        evidence["second_leaf_hashes"] = [leaf_hash.hex() for leaf_hash in second_leaf_hashes]
+    for name, leaf_hashes in (("first_leaf_hashes", first_leaf_hashes), ("second_leaf_hashes", second_leaf_hashes)):
+        if leaf_hashes is not None:
+            evidence[name] = [leaf_hash.hex() for leaf_hash in leaf_hashes]
     return json.dumps(evidence, indent=1, ensure_ascii=False).encode() + b"\n"
 
 

@@ -15,7 +15,7 @@ from ledger.errors import IncompleteEvidenceError, InvalidProofError, MalformedE
 from ledger.events.bundles import decode_bundle
 from ledger.evidence.trusted import TrustedLog
 from ledger.merkle import HASH_SIZE, TILE_WIDTH, CompactRange, Tile, entries_path, entry_bundles_at, hash_leaf
-from ledger.notes import OpenedCheckpoint, Verifier, open_checkpoint
+from ledger.notes import Checkpoint, OpenedCheckpoint, Verifier, open_checkpoint
 
 Fetch = Callable[[str], bytes]
 """Returns the bytes of a resource by its path below the log's prefix; raises LookupError where there is none."""
@@ -45,7 +45,8 @@ def verify_tile_log(
         InvalidSignatureError: The log did not sign the checkpoint.
         WrongOriginError: The checkpoint is of another log.
         IncompleteEvidenceError: A resource is not there; `metadata` has its path.
-        InvalidProofError: A bundle or tile does not have its form, or does not agree with the rest of the log.
+        InvalidProofError: A bundle or tile does not have its form, or does not agree with the rest of the log; or the
+            trusted head is no prefix of it, then with both notes.
         RollbackError: The log is smaller than the trusted head.
         ForkError: The log has the trusted size and another root.
     """
@@ -58,13 +59,13 @@ def verify_tile_log(
     for index, width in entry_bundles_at(head.tree_size):
         hashes = _leaf_hashes(fetch, index, width)
         begin = index * TILE_WIDTH
-        if known is not None and begin < known.tree_size <= begin + width:
-            _check_root(walk.root(hashes[: known.tree_size - begin]), known.root_hash, known.tree_size)
+        if trusted is not None and known is not None and begin <= known.tree_size < begin + width:
+            _check_root(walk.root(hashes[: known.tree_size - begin]), known, trusted.note or b"", opened.note)
         walk.add_leaves(hashes)
         if progress is not None:
             progress(begin + width)
     walk.finish()
-    _check_root(walk.root(), head.root_hash, head.tree_size)
+    _check_root(walk.root(), head)
     return opened
 
 
@@ -98,7 +99,7 @@ class _Walk:
                 self._compare(level)
 
     def root(self, leaves: Sequence[bytes] | None = None) -> bytes:
-        """Return the root over everything, with `leaves` in place of those of the unfinished level-0 tile."""
+        """Return the root over everything, with `leaves`, fewer than a tile's, as the unfinished level-0 tile."""
         rows = [self._rows[0] if leaves is None else leaves, *self._rows[1:]]
         subtrees = tuple(subtree for row in reversed(rows) for subtree in _subtrees(row))
         size = sum(len(row) * TILE_WIDTH**level for level, row in enumerate(rows))
@@ -136,11 +137,14 @@ def _subtrees(row: Sequence[bytes]) -> tuple[bytes, ...]:
     return CompactRange.empty().extend(row)[0].hashes
 
 
-def _check_root(computed: bytes, expected: bytes, tree_size: int) -> None:
-    if computed != expected:
+def _check_root(computed: bytes, head: Checkpoint, first_note: bytes = b"", second_note: bytes = b"") -> None:
+    if computed != head.root_hash:
         raise InvalidProofError(
-            f"the entries give the root {computed.hex()} at tree size {tree_size}; the signed one is {expected.hex()}",
-            metadata={"treeSize": str(tree_size)},
+            f"the entries give the root {computed.hex()} at tree size {head.tree_size}; "
+            f"the signed one is {head.root_hash.hex()}",
+            metadata={"treeSize": str(head.tree_size)},
+            first_note=first_note,
+            second_note=second_note,
         )
 
 

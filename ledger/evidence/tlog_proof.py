@@ -44,7 +44,7 @@ class TlogProof:
         if len(self.hashes) > _MAX_HASHES or any(len(value) != HASH_SIZE for value in self.hashes):
             raise MalformedError(f"a proof has up to {_MAX_HASHES} hashes of {HASH_SIZE} bytes each")
         if not self.checkpoint_note:
-            raise MalformedError("a proof has no checkpoint")
+            raise MalformedError("a proof has no checkpoint after an empty line")
         if self.extra is not None and not self.extra:
             raise MalformedError("the extra data of a proof is empty; without any, the line is left out")
 
@@ -58,9 +58,7 @@ def parse_tlog_proof(data: bytes) -> TlogProof:
     Raises:
         MalformedError: Any line before the checkpoint does not have its form.
     """
-    head, separator, note = data.partition(b"\n\n")
-    if not separator:
-        raise MalformedError("a proof has no empty line before its checkpoint")
+    head, _, note = data.partition(b"\n\n")
     try:
         header, *lines = head.decode("ascii").split("\n")
     except UnicodeDecodeError as error:

@@ -61,14 +61,15 @@ def split_file(data: bytes) -> Iterator[Numbered]:
         if end is not None and _skip(text, end) < len(text):
             yield 0, text[end:].encode(), UnreadableRecord("follows the list of records")
         return
+    records = _records_offset(text, start)
+    if records is not None:
+        yield from _delivery(text, records)
+        return
     try:
         value, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
-        value, end = None, len(text)
-    records = _records_offset(text, start) if _skip(text, end) == len(text) else None
-    if records is not None:
-        yield from _delivery(text, records)
-    elif isinstance(value, dict) and _skip(text, end) == len(text):
+        value, end = None, start
+    if isinstance(value, dict) and _skip(text, end) == len(text):
         yield 1, text[start:end].encode(), value
     else:
         yield from _lines(data)

@@ -34,13 +34,10 @@ class CompactRange:
             ValueError: They do not.
         """
         if not 0 <= self.tree_size <= MAX_TREE_SIZE:
-            message = f"tree size is {self.tree_size}; it must be from 0 to {MAX_TREE_SIZE}"
-            raise ValueError(message)
-        if len(self.hashes) != self.tree_size.bit_count():
-            message = (
-                f"a tree of size {self.tree_size} has {self.tree_size.bit_count()} subtrees; {len(self.hashes)} given"
-            )
-            raise ValueError(message)
+            raise ValueError(f"tree size is {self.tree_size}; it must be from 0 to {MAX_TREE_SIZE}")
+        needed = self.tree_size.bit_count()
+        if len(self.hashes) != needed:
+            raise ValueError(f"a tree of size {self.tree_size} has {needed} subtrees; {len(self.hashes)} given")
         _check_lengths(self.hashes)
 
     @classmethod
@@ -93,5 +90,4 @@ class CompactRange:
 
 def _check_lengths(hashes: Sequence[bytes]) -> None:
     if not {HASH_SIZE}.issuperset(map(len, hashes)):
-        message = f"a hash does not have {HASH_SIZE} bytes"
-        raise ValueError(message)
+        raise ValueError(f"a hash does not have {HASH_SIZE} bytes")

@@ -168,5 +168,8 @@ class Store(Protocol):
             OutcomeUnknownError: Any other failure of the commit; reopen the store before going on.
         """
 
+    def maintain(self) -> None:
+        """Do what must be done every half minute, such as freeing what a dead reader holds. Thread-safe."""
+
     def close(self) -> None:
         """Release the store; open snapshots must have ended."""

@@ -239,11 +239,19 @@ class LmdbStore:
                 raise StorageError(f"{self._active} transactions of the store {self._path} are still open")
             self._environment.close()
 
+    def maintain(self) -> None:
+        """Free what readers of dead processes still hold.
+
+        Raises:
+            StorageError: The store is closed or its reader table cannot be read.
+        """
+        self.clear_stale_readers()
+
     def clear_stale_readers(self) -> int:
         """Free what readers of dead processes still hold, and return how many there were.
 
-        A dead reader keeps every page since its snapshot from being used again, until the map is full. To be called
-        every 30 seconds; `open` does so once.
+        A dead reader keeps every page since its snapshot from being used again, until the map is full. `open` does
+        so once.
 
         Raises:
             StorageError: The store is closed or its reader table cannot be read.

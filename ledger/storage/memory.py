@@ -104,6 +104,10 @@ class MemoryStore:
                 self._is_writing = False
                 self._tables.cut(self._state.head.tree_size)
 
+    def maintain(self) -> None:
+        """Do nothing: memory needs no housekeeping."""
+        self._check_open()
+
     def close(self) -> None:
         """Refuse every further transaction."""
         self._is_closed = True

@@ -54,6 +54,9 @@ class ControlledStore:
             if self.failures:
                 raise self.failures.pop(0)
 
+    def maintain(self) -> None:
+        self._inner.maintain()
+
     def close(self) -> None:
         """Stay open: the test opens the same store again."""
 

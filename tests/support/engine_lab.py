@@ -173,5 +173,8 @@ class DoubtfulStore:
         if outcome == "kept":
             raise OutcomeUnknownError("the commit failed")
 
+    def maintain(self) -> None:
+        self._inner.maintain()
+
     def close(self) -> None:
         self._inner.close()

@@ -46,6 +46,7 @@ def test_one_proof_many_proofs_and_proofs_per_line_are_read_alike() -> None:
         assert parse_proofs(text.encode()) == claims
     assert parse_proofs(json.dumps(items[0]).encode()) == claims[:1]
     assert parse_proofs(json.dumps(items[0], indent=1).encode()) == claims[:1]
+    assert parse_proofs(f"[\n{json.dumps(items[0])}\n]\n".encode()) == claims[:1]
 
 
 def test_each_claim_has_its_own_result() -> None:
@@ -156,6 +157,17 @@ def test_a_claim_that_cannot_be_read_is_malformed(changes: dict[str, Any]) -> No
 def test_what_holds_no_proof_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
         verify_proofs(data)
+
+
+def test_json_that_readers_could_take_differently_is_refused_as_that() -> None:
+    for data, words in ((b'{"a": 1, "a": 1}', "a key twice"), (b"[NaN]", "NaN"), (b"[-Infinity]", "Infinity")):
+        with pytest.raises(MalformedError, match=words):
+            parse_proofs(data)
+
+
+def test_a_single_object_is_no_list_of_proofs() -> None:
+    with pytest.raises(MalformedError, match="not a list"):
+        parse_proofs(json.dumps({"proofs": _json()}).encode())
 
 
 def test_the_line_of_a_malformed_object_is_named() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import (
+    ContentMismatchError,
     ForkError,
     InvalidProofError,
     InvalidSignatureError,
@@ -17,6 +18,7 @@ from ledger.errors import (
     MalformedError,
     PolicyNotMetError,
 )
+from ledger.events.leaf import CosignedHead
 from ledger.evidence import (
     Level,
     Receipt,
@@ -105,6 +107,27 @@ def test_content_of_a_newer_schema_is_verified_and_not_read() -> None:
     assert (verified.event, verified.personal) == (None, None)
     assert verified.event_status is verified.personal_status is SectionStatus.NEWER_SCHEMA
     assert verified.notes[0] == "event section: verified, content of a newer schema not read"
+
+
+def test_a_cosigned_head_that_the_leaf_names_is_said_to_be_unchecked() -> None:
+    log = _log(3)
+    log.append(EVENT % 3, cosigned_head=CosignedHead(3, log.root(3), 1))
+    (note,) = verify_receipt(log.receipt_file(3), log.verifier).notes
+    assert note == "cosigned head of size 3 that the leaf names: not checked"
+
+
+def test_a_section_that_the_leaf_does_not_have_is_refused_as_that() -> None:
+    log = SampleLog()
+    log.append(EVENT % 0)
+    added = replace(log.receipt(0), personal=Section(bytes(16), PERSONAL))
+    with pytest.raises(ContentMismatchError, match="says that there is none"):
+        verify_receipt(make_receipt(added), log.verifier)
+
+
+def test_content_of_another_version_is_refused_as_that() -> None:
+    content = base64.b64encode(b"\x08\x02\x12\x01x")
+    with pytest.raises(MalformedError, match="version 1"):
+        parse_receipt(b"c2sp.org/tlog-proof@v1\nextra " + content + b"\nindex 0\n\nnote\n")
 
 
 def test_a_receipt_under_a_pinned_key_leaves_the_tail_unproven() -> None:

@@ -13,6 +13,7 @@ from ledger.errors import (
     InvalidSignatureError,
     LedgerError,
     RollbackError,
+    VerificationError,
     WrongOriginError,
 )
 from ledger.events.bundles import encode_bundle
@@ -103,6 +104,17 @@ def test_every_one_byte_change_of_every_file_of_a_small_log_is_refused() -> None
                 verify_tile_log(files.__getitem__, VERIFIER)
 
 
+def test_the_entry_or_tile_that_does_not_fit_is_named() -> None:
+    for path, position, words in (
+        ("tile/0/001.p/44", 32 * 3, r"hash 3 of tile/0/001\.p/44 does not follow from entry 259"),
+        ("tile/1/000.p/1", 0, r"hash 0 of tile/1/000\.p/1 does not follow from the tile of level 0, number 0"),
+    ):
+        log = TileLog(300)
+        log.files[path] = log.files[path][:position] + bytes(32) + log.files[path][position + 32 :]
+        with pytest.raises(InvalidProofError, match=words):
+            verify_tile_log(log.fetch, VERIFIER)
+
+
 def test_every_file_cut_off_or_with_a_byte_more_is_refused() -> None:
     for path, data in SMALL.files.items():
         for changed in (b"", data[:-1], data + b"\0"):
@@ -153,7 +165,7 @@ def test_a_log_under_another_key_or_origin_is_refused() -> None:
         verify_tile_log(SMALL.fetch, VERIFIER, origin="else.example")
 
 
-@pytest.mark.parametrize("trusted_size", [0, 1, 255, 256, 257, 599, 600])
+@pytest.mark.parametrize("trusted_size", [0, 1, 255, 256, 257, 511, 512, 513, 599, 600])
 def test_a_log_that_continues_the_trusted_head_verifies_and_leaves_it_as_it_was(trusted_size: int) -> None:
     log = TileLog(600)
     trusted = TrustedLog(VERIFIER, log.note(trusted_size))
@@ -175,8 +187,19 @@ def test_a_log_of_another_history_fails_against_a_remembered_head() -> None:
     other.entries = [b"other"] * 15
     other.leaf_hashes = [hash_leaf(entry) for entry in other.entries]
     for size, error in ((15, ForkError), (14, InvalidProofError), (1, InvalidProofError)):
-        with pytest.raises(error):
+        with pytest.raises(error) as caught:
             verify_tile_log(SMALL.fetch, VERIFIER, trusted=TrustedLog(VERIFIER, other.note(size)))
+        assert isinstance(caught.value, VerificationError)
+        assert (caught.value.first_note, caught.value.second_note) == (other.note(size), SMALL.note())
+
+
+@pytest.mark.parametrize("size", [255, 256, 257, 512, 599])
+def test_one_other_entry_below_the_remembered_head_fails_against_it(size: int) -> None:
+    log = TileLog(600)
+    other = TileLog(size)
+    other.leaf_hashes[-1] = bytes(32)
+    with pytest.raises(InvalidProofError, match=f"tree size {size};"):
+        verify_tile_log(log.fetch, VERIFIER, trusted=TrustedLog(VERIFIER, other.note()))
 
 
 def test_memory_does_not_grow_with_the_log() -> None:

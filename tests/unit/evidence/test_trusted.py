@@ -70,6 +70,8 @@ def test_a_larger_head_without_a_proof_is_an_invalid_proof_with_both_notes() -> 
         trusted.accept(LOG.note(8))
     assert (caught.value.first_note, caught.value.second_note) == (LOG.note(5), LOG.note(8))
     assert trusted.note == LOG.note(5)
+    with pytest.raises(InvalidProofError, match="no consistency proof"):
+        TrustedLog(LOG.verifier, LOG.note(1)).accept(LOG.note(8))
 
 
 def test_a_wrong_proof_is_an_invalid_proof_with_both_notes_in_both_directions() -> None:

@@ -226,6 +226,13 @@ def test_indexes_out_of_range_are_refused(index: int) -> None:
         prove_range(index, index + 1, 5, no_read)
 
 
+def test_every_leaf_of_a_batch_must_be_in_the_tree() -> None:
+    with pytest.raises(ValueError, match="indexes from 0"):
+        prove_batch_inclusion([-1, 3], 5, no_read)
+    with pytest.raises(IndexBeyondTreeError, match="leaf index 5 is beyond the tree of size 5"):
+        prove_batch_inclusion([0, 5], 5, no_read)
+
+
 @pytest.mark.parametrize(("begin", "end"), [(0, 0), (3, 3), (3, 2)])
 def test_an_empty_range_is_refused(begin: int, end: int) -> None:
     with pytest.raises(ValueError, match="at least one"):

@@ -151,6 +151,7 @@ def test_a_root_that_is_not_the_canonical_base64_of_32_bytes_is_refused(root: st
         BODY[:-1],
         BODY + "\n",
         BODY + "extension\n\n",
+        BODY + "extension",
         "\n" + BODY,
         BODY.replace("\n", "\r\n"),
         BODY.replace("\n", "\u2028"),

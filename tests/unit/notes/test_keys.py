@@ -133,6 +133,7 @@ def test_a_seed_shows_neither_in_representations_nor_in_messages() -> None:
 def test_what_is_no_signer_key_is_refused() -> None:
     name, key_id = "a", "00000000"
     for text in (
+        format_signer_key(SIGNER).removeprefix("PRIVATE+KEY+"),
         format_verifier_key(SIGNER.verifier),
         f"PRIVATE+KEY+{name}+{key_id}+" + encode_base64(b"\x04" + SEED),
         f"PRIVATE+KEY+{name}+{key_id}+" + encode_base64(b"\x01" + SEED),

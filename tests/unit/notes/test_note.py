@@ -196,7 +196,15 @@ def test_a_text_that_no_note_can_hold_is_not_signed() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [("", 1, b"x"), ("a b", 1, b"x"), ("a", -1, b"x"), ("a", 1 << 32, b"x"), ("a", 1, b""), ("\ud800", 1, b"x")],
+    [
+        ("", 1, b"x"),
+        ("a b", 1, b"x"),
+        ("a", -1, b"x"),
+        ("a", 1 << 32, b"x"),
+        ("a", 1, b""),
+        ("\ud800", 1, b"x"),
+        (chr(0xDFFF), 1, b"x"),
+    ],
 )
 def test_a_signature_that_no_line_can_hold_is_not_made(values: tuple[str, int, bytes]) -> None:
     with pytest.raises(MalformedError):

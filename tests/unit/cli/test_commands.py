@@ -1,0 +1,308 @@
+"""The commands that talk to a server, against one that tells the truth."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from google.protobuf.message import Message
+
+from ledger.errors import InvalidCredentialsError, OverloadedError, PermissionMissingError
+from ledger.evidence import parse_proofs, parse_receipt
+from ledger.notes import open_checkpoint
+from ledger.v1 import ledger_pb2
+from tests.support.lying_server import LyingServer, copy_of
+from tests.unit.cli.conftest import Run
+
+FLAT = {"action": "user.role.updated", "actor_id": "user_123", "actor_email": "admin@company.com"}
+
+WHEN = ("--timestamp", "2026-02-20T14:30:00Z")
+
+
+def _append(run: Run, count: int) -> None:
+    """Append events so that there are `count` of them."""
+    for number in range(count):
+        assert run("append", "user.created", "--event-id", f"id-{number}", *WHEN).code == 0
+
+
+def test_append_takes_an_action_with_options(run: Run, server: LyingServer) -> None:
+    ran = run(
+        "append",
+        "user.role.updated",
+        "--actor=user:user_123",
+        "--target=user:user_456",
+        "--target=project:p1",
+        "--change=role=member:admin",
+        "--change=email=a@x:",
+        "--metadata=plan=pro",
+        "--metadata=ip=192.0.2.1",
+        "--outcome=denied",
+        "--timestamp=2026-02-20T14:30:00Z",
+        "--format=json",
+        "--receipt=r.tlog-proof",
+        "--with-personal",
+    )
+
+    assert ran.code == 0
+    answer = json.loads(ran.out)
+    assert (answer["outcome"], answer["leaf_index"], answer["level"]) == ("appended", 0, "pinned key, tail unproven")
+    shown = json.loads(run("get", "0", "--personal", "--format", "json").out)["event"]
+    assert shown.pop("event_id") == answer["event_id"]
+    assert shown == {
+        "action": "user.role.updated",
+        "actor_type": "user",
+        "actor_id": "user_123",
+        "targets": [{"type": "user", "id": "user_456"}, {"type": "project", "id": "p1"}],
+        "field_changes": [{"path": "role", "old": "member", "new": "admin"}],
+        "personal_field_changes": [{"path": "email", "old": "a@x"}],
+        "metadata": {"plan": "pro", "ip": "192.0.2.1"},
+        "outcome": "denied",
+        "timestamp": "2026-02-20T14:30:00Z",
+    }
+    assert stat.S_IMODE(Path("r.tlog-proof").stat().st_mode) == 0o600
+    assert parse_receipt(Path("r.tlog-proof").read_bytes()).personal is not None
+    assert run("verify", "receipt", "r.tlog-proof", "--key", server.verifier_key).code == 0
+
+
+@pytest.mark.usefixtures("server")
+def test_append_takes_flat_json_as_argument_and_file(run: Run) -> None:
+    Path("event.json").write_text(json.dumps(FLAT))
+
+    assert run("append", json.dumps(FLAT)).code == 0
+    assert run("append", "event.json").code == 0
+    assert json.loads(run("head", "--format", "json").out)["tree_size"] == 2
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("User.x",),
+        ("user.created", "--actor", "nobody"),
+        ("user.created", "--metadata", "novalue"),
+        ("user.created", "--change", "role=x"),
+        ("user.created", "--outcome", "fine"),
+        ('{"action": "a.b", "unknown": 1}',),
+        ("{broken",),
+        ("[1]",),
+        ("missing.json",),
+        ("ledger.key.created",),
+        ('{"action": "a.b"}', "--actor", "user:u1"),
+    ],
+)
+def test_append_refuses_bad_input(run: Run, arguments: tuple[str, ...]) -> None:
+    ran = run("append", *arguments)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: ")
+
+
+@pytest.mark.usefixtures("server")
+def test_get_shows_an_entry_by_index_id_or_hash(run: Run) -> None:
+    _append(run, 3)
+
+    by_index = json.loads(run("get", "1", "--format", "json").out)
+    assert by_index["event"]["event_id"] == "id-1"
+    assert by_index["level"] == "pinned head"
+    assert json.loads(run("get", "--event-id", "id-1", "--format", "json").out) == by_index
+    assert json.loads(run("get", "--leaf-hash", by_index["leaf_hash"], "--format", "json").out) == by_index
+    assert "event.event_id" in run("get", "1").out
+    assert run("get", "3").code == 3
+    assert run("get", "--event-id", "none").code == 3
+    assert run("get").code == 2
+    assert run("get", "1", "--event-id", "id-1").code == 2
+    assert run("get", "--leaf-hash", "abc").code == 2
+    assert run("get", "--", "-1").code == 2
+
+
+@pytest.mark.usefixtures("server")
+def test_get_prints_an_imported_record_byte_for_byte(run: Run) -> None:
+    record = b'{"eventVersion":"1.08",  "eventTime":"2023-07-10T11:45:00Z","eventSource":"s3.amazonaws.com",'
+    record += '"eventName":"GetObject","eventID":"e-1","userIdentity":{"type":"Root"},"note":"Grüße"}'.encode()
+    Path("trail.json").write_bytes(b'{"Records": [' + record + b"]}")
+    assert run("import", "--from", "cloudtrail", "trail.json").code == 0
+
+    assert run("get", "0", "--original").out.encode() == record
+    _append(run, 1)
+    assert run("get", "1", "--original").code == 3
+
+
+def test_head_prints_the_signed_checkpoint(run: Run, server: LyingServer) -> None:
+    _append(run, 2)
+
+    note = run("head", "--format", "note").out.encode()
+    assert open_checkpoint(note, server.log.verifier).checkpoint == server.log.checkpoint()
+    shown = json.loads(run("head", "--published", "--format", "json").out)
+    assert (shown["tree_size"], shown["published_size"], shown["root_hash"]) == (2, 2, server.log.root().hex())
+
+
+def test_head_gives_an_anchor_all_that_it_needs(run: Run, server: LyingServer) -> None:
+    _append(run, 2)
+    Path("old.note").write_bytes(server.log.note())
+    _append(run, 5)
+
+    ran = run("head", "--since", "old.note", "--out", "anchor")
+    assert ran.code == 0
+    proof = ("--proof", "anchor/consistency.json", "--key", server.verifier_key)
+    assert run("verify", "checkpoint", "anchor/checkpoint", "--since", "old.note", *proof).code == 0
+    assert run("head", "--out", "anchor").code == 2
+    again = run("head", "--since", "anchor/checkpoint", "--out", "anchor")
+    assert again.code == 0
+    assert "same" in again.err
+
+
+def test_head_of_a_fork_exits_6_and_keeps_the_evidence(run: Run, server: LyingServer) -> None:
+    _append(run, 3)
+    forked = copy_of(server.log, 2)
+    event, _ = server.log.sections[2]
+    forked.append(event.content, previous=b"\x01" * 32)
+    Path("old.note").write_bytes(forked.note())
+
+    ran = run("head", "--since", "old.note", "--out", "anchor")
+    assert (ran.code, ran.out) == (6, "")
+    assert not Path("anchor/checkpoint").exists()
+    assert run("verify", "fork", "anchor/fork.json", "--key", server.verifier_key).code == 6
+
+
+def test_stale_head_is_shown_with_a_warning(run: Run, server: LyingServer) -> None:
+    _append(run, 3)
+
+    def show_an_old_head(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.GetCheckpointResponse):
+            answer.checkpoint.note = server.log.note(2)
+
+    server.lie = show_an_old_head
+    ran = run("head")
+    assert ran.code == 0
+    assert "stale: the server's newest head is of size 2; size 3 was seen before" in ran.err
+
+
+def test_log_that_was_set_back_exits_1(run: Run, server: LyingServer) -> None:
+    _append(run, 3)
+    server.log = copy_of(server.log, 2)
+
+    assert run("head").code == 1
+    assert run("log", "show").code == 1
+    # Going on from there, it signs a second root for a size that was seen before.
+    assert run("append", "user.created").code == 6
+
+
+def test_proofs_are_printed_for_others_to_check(run: Run, server: LyingServer) -> None:
+    _append(run, 5)
+
+    inclusion = run("prove", "inclusion", "--index", "2")
+    (claim,) = parse_proofs(inclusion.out.encode())
+    claim.verify()
+    assert run("prove", "inclusion", "--event-id", "id-2", "--size", "4", "--out", "p.json").code == 0
+    assert run("verify", "proof", "p.json").code == 0
+    (claim,) = parse_proofs(run("prove", "consistency", "2", "4").out.encode())
+    claim.verify()
+    assert run("prove", "consistency", "3").code == 0
+    receipt = ("prove", "inclusion", "--index", "2", "--format", "tlog-proof", "--out", "r.tlog-proof")
+    for show in ("leaf", "event", "personal"):
+        assert run(*receipt, "--show", show).code == 0
+        verified = run("verify", "receipt", "r.tlog-proof", "--key", server.verifier_key, "--format", "json")
+        assert (json.loads(verified.out)["event"] is None) == (show == "leaf")
+
+
+@pytest.mark.usefixtures("server")
+def test_proofs_of_what_is_not_there_are_refused(run: Run) -> None:
+    _append(run, 2)
+
+    assert run("prove", "inclusion", "--index", "2").code == 3
+    assert run("prove", "inclusion", "--index", "0", "--size", "3").code == 3
+    assert run("prove", "consistency", "1", "9").code == 3
+    assert run("prove", "consistency", "2", "1").code == 2
+    assert run("prove", "consistency", "0", "1").code == 2
+    assert run("prove", "inclusion").code == 2
+
+
+def test_exported_tiles_verify(run: Run, server: LyingServer) -> None:
+    _append(run, 3)
+
+    assert run("export", "tiles", "tiles").code == 0
+    assert run("verify", "tiles", "tiles", "--key", server.verifier_key).code == 0
+    _append(run, 7)
+    assert json.loads(run("export", "tiles", "tiles", "--format", "json").out)["tree_size"] == 7
+    assert run("verify", "tiles", "tiles", "--key", server.verifier_key).code == 0
+    Path("full").mkdir()
+    Path("full/file").touch()
+    assert run("export", "tiles", "full").code == 2
+
+
+def test_log_is_shown_with_its_key_and_verified_head(run: Run, server: LyingServer) -> None:
+    _append(run, 2)
+
+    shown = json.loads(run("log", "show", "default", "--format", "json").out)
+    assert {name: shown[name] for name in ("name", "origin", "verifier_key", "tree_size", "root_hash")} == {
+        "name": "default",
+        "origin": server.log.signer.name,
+        "verifier_key": server.verifier_key,
+        "tree_size": 2,
+        "root_hash": server.log.root().hex(),
+    }
+    assert shown["level"] == "pinned head"
+    other = run("log", "show", "other", "--format", "json")
+    assert json.loads(other.out)["level"] == "UNPINNED"
+    assert [log["name"] for log in json.loads(run("log", "list", "--format", "json").out)] == ["default", "other"]
+    assert json.loads(run("log", "create", "new", "--format", "json").out)["name"] == "new"
+    assert run("log", "confirm-clock").code == 0
+
+
+@pytest.mark.usefixtures("server")
+def test_secret_is_printed_once_and_alone(run: Run) -> None:
+    made = run("key", "create", "billing service", "--role", "writer", "--expires-in-days", "5")
+    assert (made.code, made.out) == (0, "secret-of-key0\n")
+    assert "secret-of" not in made.err
+    (listed,) = json.loads(run("key", "list", "--format", "json").out)
+    assert (listed["label"], listed["roles"], listed["revoked_at"]) == ("billing service", ["writer"], None)
+    rotated = run("key", "rotate", "key0", "--out", "admin.key")
+    assert (rotated.code, rotated.out) == (0, "")
+    assert Path("admin.key").read_text() == "secret-of-key0-new\n"
+    assert stat.S_IMODE(Path("admin.key").stat().st_mode) == 0o600
+    assert json.loads(run("key", "revoke", "key0", "--format", "json").out)["revoked_at"] is not None
+    assert run("key", "revoke", "nothing").code == 3
+    certificate = run("key", "create", "mtls", "--role", "reader", "--certificate-name", "URI:spiffe://acme/x")
+    assert (certificate.code, certificate.out) == (0, "")
+    assert run("key", "create", "x", "--role", "emperor").code == 2
+
+
+def test_without_a_key_everything_is_unpinned_and_said_to_be(
+    run: Run, server: LyingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LOGPROOF_VERIFIER_KEY")
+
+    ran = run("append", "user.created", "--format", "json")
+    assert (ran.code, json.loads(ran.out)["level"]) == (0, "UNPINNED")
+    assert ran.err.startswith("UNPINNED: ")
+    assert server.verifier_key in ran.err
+
+
+def test_refusals_of_the_server_have_their_exit_codes(run: Run, server: LyingServer) -> None:
+    server.failures = [InvalidCredentialsError("the key is unknown, expired or revoked", hint="ask for a new one")]
+    ran = run("append", "user.created")
+    assert (ran.code, ran.out) == (4, "")
+    assert "hint: ask for a new one" in ran.err
+    server.failures = [PermissionMissingError("the key may not append")]
+    assert run("append", "user.created").code == 4
+    server.failures = [OverloadedError("the queue is full")] * 50
+    ran = run("append", "user.created", "--timeout", "0.5")
+    assert ran.code == 5
+    assert ran.err.count("trying again") == 1
+
+
+def test_server_that_is_not_there_exits_5(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGPROOF_ADDRESS", "127.0.0.1:1")
+
+    ran = run("head", "--timeout", "0.3")
+    assert (ran.code, ran.out) == (5, "")
+    assert "127.0.0.1:1" in ran.err
+
+
+def test_plain_text_to_another_machine_is_bad_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGPROOF_API_KEY", "k")
+    remote = run("head", "--address", "192.0.2.1:7650")
+    assert remote.code == 2
+    assert "in the clear" in remote.err

@@ -1,0 +1,530 @@
+"""A server that alters any one thing of its answer makes the call raise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from google.protobuf.message import Message
+
+from ledger.client import Ledger, Receipt
+from ledger.client.values import EntryView
+from ledger.errors import (
+    ContentMismatchError,
+    ForkError,
+    InvalidProofError,
+    InvalidSignatureError,
+    RollbackError,
+    VerificationError,
+    WrongOriginError,
+)
+from ledger.events.leaf import decode_leaf, encode_leaf
+from ledger.evidence import verify_fork_evidence
+from ledger.notes import Checkpoint, parse_verifier_key, sign_checkpoint
+from ledger.v1 import ledger_pb2, proof_pb2
+from tests.support.lying_server import LyingServer, copy_of
+from tests.support.sample_log import SampleLog
+
+Answer = ledger_pb2.AppendResponse
+Change = Callable[[LyingServer, Answer], None]
+
+
+def _append(ledger: Ledger, number: int = 0) -> Receipt:
+    return ledger.append("user.role.updated", actor="user:u1", target="user:u2", metadata={"n": number}, ip="192.0.2.1")
+
+
+def _flip(data: bytes, position: int = 0) -> bytes:
+    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+
+
+def _altered_leaf(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.leaf = _flip(answer.acknowledgement.leaf, -1 + len(answer.acknowledgement.leaf))
+
+
+def _leaf_with_a_byte_more(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.leaf += b"\x00"
+
+
+def _leaf_of_another_time(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.leaf = _flip(answer.acknowledgement.leaf, 4)
+
+
+def _event_salt(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.event_salt = _flip(answer.acknowledgement.event_salt)
+
+
+def _short_event_salt(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.event_salt = answer.acknowledgement.event_salt[:-1]
+
+
+def _no_event_salt(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.event_salt = b""
+
+
+def _swapped_salts(_: LyingServer, answer: Answer) -> None:
+    ack = answer.acknowledgement
+    ack.event_salt, ack.personal_salt = ack.personal_salt, ack.event_salt
+
+
+def _personal_salt(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.personal_salt = _flip(answer.acknowledgement.personal_salt)
+
+
+def _dropped_personal_section(server: LyingServer, answer: Answer) -> None:
+    # The whole log agrees that there was none: only what was sent tells otherwise.
+    event, _personal = server.log.sections.pop()
+    del server.log.leaves[-1], server.log.leaf_hashes[-1]
+    index = server.log.append(event.content)
+    answer.acknowledgement.leaf = server.log.leaves[index]
+    answer.acknowledgement.event_salt = server.log.sections[index][0].salt
+    answer.acknowledgement.personal_salt = b""
+    answer.checkpoint.CopyFrom(server.checkpoint())
+    answer.inclusion_proof.CopyFrom(server.inclusion(index, len(server.log.leaves)))
+
+
+def _next_index(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.leaf_index += 1
+
+
+def _earlier_index(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.leaf_index -= 1
+
+
+def _index_beyond_64_bits_of_sense(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.leaf_index = (1 << 64) - 1
+
+
+def _leaf_of_another_event(server: LyingServer, answer: Answer) -> None:
+    ack = answer.acknowledgement
+    event, personal = server.log.sections[0]
+    assert personal is not None
+    ack.leaf_index, ack.leaf, ack.event_salt = 0, server.log.leaves[0], event.salt
+    ack.personal_salt = personal.salt
+    answer.inclusion_proof.CopyFrom(server.inclusion(0, len(server.log.leaves)))
+
+
+def _wrong_inclusion_hash(_: LyingServer, answer: Answer) -> None:
+    answer.inclusion_proof.hashes[0] = _flip(answer.inclusion_proof.hashes[0])
+
+
+def _missing_inclusion_hash(_: LyingServer, answer: Answer) -> None:
+    del answer.inclusion_proof.hashes[-1]
+
+
+def _extra_inclusion_hash(_: LyingServer, answer: Answer) -> None:
+    answer.inclusion_proof.hashes.append(bytes(32))
+
+
+def _short_inclusion_hash(_: LyingServer, answer: Answer) -> None:
+    answer.inclusion_proof.hashes[0] = answer.inclusion_proof.hashes[0][:-1]
+
+
+def _no_inclusion_proof(_: LyingServer, answer: Answer) -> None:
+    answer.ClearField("inclusion_proof")
+
+
+def _flipped_signature(_: LyingServer, answer: Answer) -> None:
+    answer.checkpoint.note = answer.checkpoint.note.replace(b"\n\xe2\x80\x94 ", b"x\n\xe2\x80\x94 ", 1)
+
+
+def _note_of_garbage(_: LyingServer, answer: Answer) -> None:
+    answer.checkpoint.note = b"\xff\x00 garbage"
+
+
+def _no_checkpoint(_: LyingServer, answer: Answer) -> None:
+    answer.ClearField("checkpoint")
+
+
+def _other_key(server: LyingServer, answer: Answer) -> None:
+    impostor = SampleLog(server.log.signer.name, bytes(32))
+    answer.checkpoint.note = sign_checkpoint(server.log.checkpoint(), impostor.signer)
+
+
+def _foreign_checkpoint(server: LyingServer, answer: Answer) -> None:
+    other = SampleLog("other.example/log", bytes(32))
+    answer.checkpoint.note = sign_checkpoint(Checkpoint("other.example/log", 5, server.log.root()), other.signer)
+
+
+def _other_origin_by_the_true_key(server: LyingServer, answer: Answer) -> None:
+    head = server.log.checkpoint()
+    body = Checkpoint("other.example/log", head.tree_size, head.root_hash)
+    answer.checkpoint.note = sign_checkpoint(body, server.log.signer)
+
+
+def _other_root_by_the_true_key(server: LyingServer, answer: Answer) -> None:
+    head = server.log.checkpoint()
+    body = Checkpoint(head.origin, head.tree_size, _flip(head.root_hash))
+    answer.checkpoint.note = sign_checkpoint(body, server.log.signer)
+
+
+def _head_from_before_the_append(server: LyingServer, answer: Answer) -> None:
+    answer.checkpoint.note = server.log.note(len(server.log.leaves) - 1)
+
+
+def _wrong_consistency_hash(_: LyingServer, answer: Answer) -> None:
+    answer.consistency_proof.hashes[0] = _flip(answer.consistency_proof.hashes[0])
+
+
+def _missing_consistency_hash(_: LyingServer, answer: Answer) -> None:
+    del answer.consistency_proof.hashes[0]
+
+
+def _no_consistency_proof(_: LyingServer, answer: Answer) -> None:
+    answer.ClearField("consistency_proof")
+
+
+def _consistency_proof_of_thousands(_: LyingServer, answer: Answer) -> None:
+    answer.consistency_proof.hashes.extend([bytes(32)] * 5000)
+
+
+def _unknown_outcome(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.outcome = 99  # type: ignore[assignment]
+
+
+def _no_outcome(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_UNSPECIFIED
+
+
+def _new_id_of_another_principal(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_DUPLICATE_OF_OTHER_PRINCIPAL
+    answer.acknowledgement.event_salt = answer.acknowledgement.personal_salt = b""
+
+
+def _new_id_not_compared(_: LyingServer, answer: Answer) -> None:
+    answer.acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_DUPLICATE_NOT_COMPARED
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (_altered_leaf, ContentMismatchError),
+        (_leaf_with_a_byte_more, ContentMismatchError),
+        (_leaf_of_another_time, InvalidProofError),
+        (_event_salt, ContentMismatchError),
+        (_short_event_salt, ContentMismatchError),
+        (_no_event_salt, ContentMismatchError),
+        (_swapped_salts, ContentMismatchError),
+        (_personal_salt, ContentMismatchError),
+        (_dropped_personal_section, ContentMismatchError),
+        (_next_index, InvalidProofError),
+        (_earlier_index, InvalidProofError),
+        (_index_beyond_64_bits_of_sense, InvalidProofError),
+        (_leaf_of_another_event, ContentMismatchError),
+        (_wrong_inclusion_hash, InvalidProofError),
+        (_missing_inclusion_hash, InvalidProofError),
+        (_extra_inclusion_hash, InvalidProofError),
+        (_short_inclusion_hash, InvalidProofError),
+        (_no_inclusion_proof, InvalidProofError),
+        (_flipped_signature, VerificationError),
+        (_note_of_garbage, ContentMismatchError),
+        (_no_checkpoint, ContentMismatchError),
+        (_other_key, InvalidSignatureError),
+        (_foreign_checkpoint, InvalidSignatureError),
+        (_other_origin_by_the_true_key, WrongOriginError),
+        (_other_root_by_the_true_key, InvalidProofError),
+        (_head_from_before_the_append, InvalidProofError),
+        (_wrong_consistency_hash, InvalidProofError),
+        (_missing_consistency_hash, InvalidProofError),
+        (_no_consistency_proof, InvalidProofError),
+        (_consistency_proof_of_thousands, InvalidProofError),
+        (_unknown_outcome, ContentMismatchError),
+        (_no_outcome, ContentMismatchError),
+        (_new_id_of_another_principal, ContentMismatchError),
+        (_new_id_not_compared, ContentMismatchError),
+    ],
+)
+def test_append_raises_when_the_server_alters(
+    server: LyingServer, ledger: Ledger, change: Change, expected: type[VerificationError]
+) -> None:
+    for number in range(3):
+        _append(ledger, number)
+    trusted = ledger.trusted_head
+    assert trusted is not None
+
+    def lie(answer: Message) -> None:
+        if isinstance(answer, Answer):
+            change(server, answer)
+
+    server.lie = lie
+    with pytest.raises(expected):
+        _append(ledger, 3)
+    assert ledger.trusted_head == trusted
+
+
+def test_truth_is_believed_whatever_is_stated_beside_the_note(server: LyingServer, ledger: Ledger) -> None:
+    _append(ledger)
+
+    def misstate_hints(answer: Message) -> None:
+        if isinstance(answer, Answer):
+            answer.checkpoint.tree_size = 999
+            answer.checkpoint.root_hash = bytes(32)
+            answer.inclusion_proof.tree_size = 7
+            answer.inclusion_proof.leaf_index = 5
+            answer.consistency_proof.first_size = 77
+
+    server.lie = misstate_hints
+    receipt = _append(ledger)
+
+    assert (receipt.leaf_index, receipt.checkpoint.tree_size) == (1, 2)
+
+
+def test_append_raises_for_a_log_that_was_set_back(server: LyingServer, connect: Callable[[], Ledger]) -> None:
+    earlier = connect()
+    for number in range(4):
+        _append(earlier, number)
+    server.log = copy_of(server.log, 2)
+
+    with pytest.raises(RollbackError, match="tree size 3, the trusted one 4"):
+        _append(connect(), 9)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_head_of_a_log_that_was_set_back_is_refused(server: LyingServer, ledger: Ledger, size: int) -> None:
+    for number in range(4):
+        _append(ledger, number)
+    server.log = copy_of(server.log, size)
+
+    with pytest.raises(RollbackError, match="size 4 was trusted before"):
+        ledger.checkpoint()
+
+
+def test_log_that_was_set_back_and_goes_on_is_proven_to_have_forked(server: LyingServer, ledger: Ledger) -> None:
+    for number in range(4):
+        _append(ledger, number)
+    server.log = copy_of(server.log, 2)
+
+    with pytest.raises(ForkError, match="two roots for tree size 3"):
+        _append(ledger, 9)
+
+
+def test_append_proves_a_fork_that_continues_another_history(
+    server: LyingServer, ledger: Ledger, tmp_path: Path
+) -> None:
+    for number in range(3):
+        _append(ledger, number)
+    forked = copy_of(server.log, 2)
+    other = ledger.get(2)
+    forked.append(other.event_section.content)
+    server.log = forked
+
+    with pytest.raises(ForkError, match="two roots for tree size 3") as caught:
+        _append(ledger, 9)
+
+    evidence = Path(caught.value.metadata["evidence"])
+    assert evidence.parent == tmp_path / "state"
+    assert str(evidence) in caught.value.message
+    verify_fork_evidence(evidence.read_bytes(), parse_verifier_key(server.verifier_key))
+
+
+def test_append_of_a_duplicate_proves_a_fork_of_the_same_size(server: LyingServer, ledger: Ledger) -> None:
+    for number in range(2):
+        ledger.append(event={"action": "a.b", "event_id": f"id-{number}", "timestamp": "2026-02-20T14:30:00Z"})
+    forked = copy_of(server.log, 1)
+    event, _ = server.log.sections[1]
+    leaf = decode_leaf(server.log.leaves[1])
+    forked.append(event.content, previous=b"\x01" * 32)
+    assert encode_leaf(leaf) != forked.leaves[1]
+    server.log = forked
+
+    with pytest.raises(ForkError):
+        ledger.append(event={"action": "a.b", "event_id": "id-1", "timestamp": "2026-02-20T14:30:00Z"})
+
+
+def test_two_heads_that_cannot_be_connected_are_both_kept(server: LyingServer, ledger: Ledger) -> None:
+    for number in range(3):
+        _append(ledger, number)
+
+    def lie(answer: Message) -> None:
+        if isinstance(answer, Answer):
+            _wrong_consistency_hash(server, answer)
+
+    server.lie = lie
+    with pytest.raises(InvalidProofError) as caught:
+        _append(ledger, 3)
+
+    kept = json.loads(Path(caught.value.metadata["evidence"]).read_text())
+    assert {kept["first_note"].split("\n")[1], kept["second_note"].split("\n")[1]} == {"3", "4"}
+
+
+BatchChange = Callable[[ledger_pb2.AppendBatchResponse], None]
+
+
+def _batch_swapped(answer: ledger_pb2.AppendBatchResponse) -> None:
+    first = ledger_pb2.Acknowledgement()
+    first.CopyFrom(answer.acknowledgements[0])
+    answer.acknowledgements[0].CopyFrom(answer.acknowledgements[1])
+    answer.acknowledgements[1].CopyFrom(first)
+
+
+def _batch_one_missing(answer: ledger_pb2.AppendBatchResponse) -> None:
+    del answer.acknowledgements[-1]
+
+
+def _batch_one_more(answer: ledger_pb2.AppendBatchResponse) -> None:
+    answer.acknowledgements.append(answer.acknowledgements[0])
+
+
+def _batch_one_for_all(answer: ledger_pb2.AppendBatchResponse) -> None:
+    for item in answer.acknowledgements:
+        item.CopyFrom(answer.acknowledgements[0])
+
+
+def _batch_wrong_hash(answer: ledger_pb2.AppendBatchResponse) -> None:
+    answer.inclusion_proof.hashes[0] = _flip(answer.inclusion_proof.hashes[0])
+
+
+def _batch_same_index(answer: ledger_pb2.AppendBatchResponse) -> None:
+    answer.acknowledgements[1].leaf_index = answer.acknowledgements[0].leaf_index
+
+
+def _batch_other_indexes(answer: ledger_pb2.AppendBatchResponse) -> None:
+    for item in answer.acknowledgements:
+        item.leaf_index -= 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _batch_swapped,
+        _batch_one_missing,
+        _batch_one_more,
+        _batch_one_for_all,
+        _batch_wrong_hash,
+        _batch_same_index,
+        _batch_other_indexes,
+    ],
+)
+def test_append_batch_raises_when_the_server_alters(server: LyingServer, ledger: Ledger, change: BatchChange) -> None:
+    _append(ledger)
+
+    def lie(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.AppendBatchResponse):
+            change(answer)
+
+    server.lie = lie
+    with pytest.raises(VerificationError):
+        ledger.append_batch([{"action": "a.b", "metadata": {"n": number}} for number in range(3)])
+
+
+EntryChange = Callable[[proof_pb2.Entry], None]
+
+
+def _content(entry: proof_pb2.Entry) -> None:
+    entry.event.content = _flip(entry.event.content, len(entry.event.content) - 1)
+
+
+def _salt(entry: proof_pb2.Entry) -> None:
+    entry.event.salt = _flip(entry.event.salt)
+
+
+def _leaf(entry: proof_pb2.Entry) -> None:
+    entry.leaf = _flip(entry.leaf, 5)
+
+
+def _index(entry: proof_pb2.Entry) -> None:
+    entry.leaf_index += 1
+
+
+def _said_to_have_no_event(entry: proof_pb2.Entry) -> None:
+    entry.event.CopyFrom(proof_pb2.Section(state=proof_pb2.SECTION_STATE_NONE))
+
+
+def _said_to_have_no_personal_data(entry: proof_pb2.Entry) -> None:
+    entry.personal.CopyFrom(proof_pb2.Section(state=proof_pb2.SECTION_STATE_NONE))
+
+
+def _erased_but_shown(entry: proof_pb2.Entry) -> None:
+    entry.event.state = proof_pb2.SECTION_STATE_ERASED
+
+
+def _present_but_empty(entry: proof_pb2.Entry) -> None:
+    entry.event.content = b""
+
+
+def _unknown_state(entry: proof_pb2.Entry) -> None:
+    entry.event.state = 77  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _content,
+        _salt,
+        _leaf,
+        _index,
+        _said_to_have_no_event,
+        _said_to_have_no_personal_data,
+        _erased_but_shown,
+        _present_but_empty,
+        _unknown_state,
+    ],
+)
+def test_get_and_read_raise_when_the_server_alters_an_entry(
+    server: LyingServer, ledger: Ledger, change: EntryChange
+) -> None:
+    for number in range(3):
+        _append(ledger, number)
+
+    def lie(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.GetEntryResponse):
+            change(answer.entry)
+        if isinstance(answer, ledger_pb2.ReadEntriesResponse):
+            change(answer.entries[1])
+
+    server.lie = lie
+    with pytest.raises(VerificationError):
+        ledger.get(1, view=EntryView.FULL)
+    with pytest.raises(VerificationError):
+        list(ledger.read_entries(view=EntryView.FULL))
+
+
+def test_read_raises_when_an_entry_is_left_out(server: LyingServer, ledger: Ledger) -> None:
+    for number in range(5):
+        _append(ledger, number)
+
+    def leave_out(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.ReadEntriesResponse):
+            del answer.entries[1]
+
+    server.lie = leave_out
+    with pytest.raises(ContentMismatchError, match="entry 1 was expected"):
+        list(ledger.read_entries())
+
+
+def test_get_by_event_id_raises_for_another_event(server: LyingServer, ledger: Ledger) -> None:
+    first, second = _append(ledger, 0), _append(ledger, 1)
+
+    def other(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.GetEntryResponse):
+            answer.entry.CopyFrom(server.entry(first.leaf_index, ledger_pb2.ENTRY_VIEW_EVENT))
+
+    server.lie = other
+    with pytest.raises(ContentMismatchError, match=second.event_id):
+        ledger.get(event_id=second.event_id)
+
+
+def test_get_by_event_id_says_what_is_only_the_servers_word(ledger: Ledger) -> None:
+    receipt = _append(ledger)
+
+    entry = ledger.get(event_id=receipt.event_id, view=EntryView.LEAF)
+
+    assert entry.event is None
+    assert any("is the server's word" in note for note in entry.notes)
+
+
+def test_read_raises_where_the_chain_is_broken(server: LyingServer, ledger: Ledger) -> None:
+    _append(ledger)
+    event, _ = server.log.sections[0]
+    server.log.append(event.content, previous=b"\x01" * 32)
+
+    with pytest.raises(ContentMismatchError, match="does not name the leaf hash before it"):
+        list(ledger.read_entries())
+
+
+def test_log_of_another_key_than_the_pinned_one_is_refused(server: LyingServer, ledger: Ledger) -> None:
+    server.log = SampleLog("log.example/sample", bytes(32))
+
+    with pytest.raises(WrongOriginError):
+        ledger.get_log()

@@ -1,0 +1,483 @@
+"""The client against a server that tells the truth."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from google.protobuf.message import Message
+
+from ledger.client import Ledger
+from ledger.client.connection import Connection
+from ledger.client.options import Options
+from ledger.client.unpinned import connect_unpinned
+from ledger.client.values import AppendOutcome, EntryView, HeadKind, Sections, SectionState
+from ledger.errors import (
+    BatchConflictError,
+    BatchTooLargeError,
+    ContentMismatchError,
+    EntryNotFoundError,
+    EventIdReusedError,
+    IndexBeyondTreeError,
+    InvalidEventError,
+    InvalidRequestError,
+    LedgerError,
+    OverloadedError,
+    PermissionMissingError,
+    ServerUnreachableError,
+)
+from ledger.events.codec import encode_sections
+from ledger.events.event import Event, PersonalData
+from ledger.evidence import Level, parse_receipt, verify_receipt
+from ledger.merkle import verify_inclusion
+from ledger.notes import parse_verifier_key
+from ledger.v1 import ledger_pb2
+from tests.support.lying_server import API_KEY, ENDS_AT_ONCE, LyingServer
+
+FLAT = {
+    "action": "user.role.updated",
+    "actor_id": "user_123",
+    "actor_email": "admin@company.com",
+    "target_type": "user",
+    "target_id": "user_456",
+    "metadata": {"old_role": "member", "new_role": "admin", "ip": "203.0.113.42"},
+    "timestamp": "2026-02-20T14:30:00Z",
+}
+
+
+def test_verifier_key_is_required_and_the_error_says_where_to_get_one() -> None:
+    with pytest.raises(InvalidRequestError, match="verifier_key") as caught:
+        Ledger("127.0.0.1:1", api_key="k")
+    assert "log show" in caught.value.hint
+
+
+@pytest.mark.parametrize("key", ["", "nonsense", "a+b+c"])
+def test_verifier_key_must_be_one(key: str) -> None:
+    with pytest.raises(InvalidRequestError, match="verifier_key"):
+        Ledger("127.0.0.1:1", verifier_key=key)
+
+
+def test_environment_makes_a_client(server: LyingServer, tmp_path: Path) -> None:
+    environment = {
+        "LOGPROOF_ADDRESS": server.address,
+        "LOGPROOF_API_KEY": API_KEY,
+        "LOGPROOF_VERIFIER_KEY": server.verifier_key,
+        "LOGPROOF_STATE": str(tmp_path),
+    }
+    with Ledger.from_env(environment) as ledger:
+        assert ledger.append("a.b", actor="user:u1").leaf_index == 0
+
+
+def test_append_returns_a_receipt_that_verifies_offline(server: LyingServer, ledger: Ledger, tmp_path: Path) -> None:
+    receipt = ledger.append(
+        "user.role.updated", actor="user:user_123", target="user:user_456", changes={"role": ("member", "admin")}
+    )
+    receipt.save(tmp_path / "r.tlog-proof")
+
+    verified = verify_receipt((tmp_path / "r.tlog-proof").read_bytes(), parse_verifier_key(server.verifier_key))
+    assert verified.leaf_index == receipt.leaf_index == 0
+    assert verified.event is not None
+    assert verified.event.action == "user.role.updated"
+    assert verified.event.event_id == receipt.event_id
+    assert (receipt.outcome, receipt.proves_content) == (AppendOutcome.APPENDED, True)
+    assert receipt.verify().level is Level.PINNED_KEY
+
+
+def test_receipt_shows_personal_data_only_on_request(ledger: Ledger) -> None:
+    receipt = ledger.append("a.b", email="a@example.com")
+
+    assert parse_receipt(receipt.to_tlog_proof()).personal is None
+    shown = parse_receipt(receipt.to_tlog_proof(include_personal=True)).personal
+    assert shown is not None
+    assert b"a@example.com" in shown.content
+
+
+def test_first_append_rests_on_the_key_and_later_ones_on_the_remembered_head(
+    connect: Callable[[], Ledger],
+) -> None:
+    first = connect()
+    assert first.append("a.b").level is Level.PINNED_KEY
+    assert first.append("a.b").level is Level.PINNED_HEAD
+    assert connect().append("a.b").level is Level.PINNED_HEAD
+
+
+def test_append_asks_for_consistency_from_what_is_trusted(server: LyingServer, ledger: Ledger) -> None:
+    ledger.append("a.b")
+    ledger.append("a.b")
+
+    last = server.requests[-1]
+    assert isinstance(last, ledger_pb2.AppendRequest)
+    assert last.options.trusted_tree_size == 1
+    # One round trip: nothing was asked beside the two appends.
+    assert [type(request).__name__ for request in server.requests] == ["AppendRequest", "AppendRequest"]
+
+
+def test_ids_made_here_ascend_and_events_are_numbered(server: LyingServer, ledger: Ledger) -> None:
+    receipts = [ledger.append("a.b") for _ in range(3)]
+    entries = list(ledger.read_entries())
+
+    assert all(first.event_id[:13] <= second.event_id[:13] for first, second in pairwise(receipts))
+    sources = [entry.event.source for entry in entries if entry.event is not None and entry.event.source is not None]
+    assert [source.sequence for source in sources] == [1, 2, 3]
+    assert len({source.boot_id for source in sources}) == 1
+    assert sources[0].sdk.startswith("logproof-python/")
+    assert server.log.leaves
+
+
+def test_flat_event_is_taken_as_it_is(ledger: Ledger) -> None:
+    receipt = ledger.append(event=FLAT)
+
+    entry = ledger.get(receipt.leaf_index, view=EntryView.FULL)
+    assert entry.personal is not None
+    assert entry.personal.actor_email == "admin@company.com"
+    assert entry.event is not None
+    assert entry.event.occurred_at == 1_771_597_800_000_000
+
+
+def test_repeated_append_is_the_first_one_again(ledger: Ledger) -> None:
+    flat = {**FLAT, "event_id": "order-17"}
+    first, second = ledger.append(event=flat), ledger.append(event=flat)
+
+    assert (second.outcome, second.leaf_index) == (AppendOutcome.DUPLICATE, first.leaf_index)
+    assert second.proves_content
+    assert second.verify().leaf_index == first.leaf_index
+
+
+def test_id_with_other_content_is_refused(ledger: Ledger) -> None:
+    ledger.append(event={**FLAT, "event_id": "order-17"})
+
+    with pytest.raises(EventIdReusedError):
+        ledger.append(event={**FLAT, "event_id": "order-17", "outcome": "failure"})
+
+
+def test_duplicate_whose_salts_are_withheld_proves_its_place_alone(server: LyingServer, ledger: Ledger) -> None:
+    flat = {**FLAT, "event_id": "order-17"}
+    ledger.append(event=flat)
+
+    def withhold(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.AppendResponse):
+            answer.acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_DUPLICATE_NOT_COMPARED
+            answer.acknowledgement.event_salt = answer.acknowledgement.personal_salt = b""
+
+    server.lie = withhold
+    receipt = ledger.append(event=flat)
+
+    assert not receipt.proves_content
+    verified = verify_receipt(receipt.to_tlog_proof(include_personal=True), parse_verifier_key(server.verifier_key))
+    assert (verified.leaf_index, verified.event) == (0, None)
+
+
+def test_invalid_event_is_refused_before_it_is_sent(server: LyingServer, ledger: Ledger) -> None:
+    with pytest.raises(InvalidEventError):
+        ledger.append("User.x")
+    with pytest.raises(InvalidEventError):
+        ledger.append("ledger.key.created")
+    with pytest.raises(InvalidEventError):
+        ledger.append_batch([FLAT, {**FLAT, "action": "User.x"}])
+    with pytest.raises(InvalidEventError, match="either"):
+        ledger.append()
+    assert server.requests == []
+
+
+def test_batch_gives_each_event_a_receipt_of_its_own(server: LyingServer, ledger: Ledger) -> None:
+    ledger.append("a.b")
+    receipts = ledger.append_batch([{**FLAT, "metadata": {"n": number}} for number in range(21)])
+
+    assert [receipt.leaf_index for receipt in receipts] == list(range(1, 22))
+    verifier = parse_verifier_key(server.verifier_key)
+    for number, receipt in enumerate(receipts):
+        assert list(receipt.hashes) == server.log.inclusion(receipt.leaf_index)
+        verified = verify_receipt(receipt.to_tlog_proof(include_personal=True), verifier)
+        assert verified.event is not None
+        assert verified.event.metadata[0].value == number
+
+
+def test_batch_takes_events_in_every_form(ledger: Ledger) -> None:
+    event = Event(event_id="e1", action="a.b", occurred_at=1)
+    with_personal = (Event(event_id="e2", action="a.b", occurred_at=1), PersonalData(actor_email="a@example.com"))
+
+    receipts = ledger.append_batch([event, with_personal, {"action": "a.b"}])
+
+    assert [receipt.event_id for receipt in receipts[:2]] == ["e1", "e2"]
+    assert receipts[1].personal_salt
+    assert ledger.append_batch([]) == []
+
+
+def test_same_event_twice_in_a_batch_has_one_place(ledger: Ledger) -> None:
+    event = Event(event_id="e1", action="a.b", occurred_at=1)
+    first, second = ledger.append_batch([event, event])
+
+    assert first.leaf_index == second.leaf_index
+    assert second.outcome is AppendOutcome.DUPLICATE
+    second.verify()
+
+
+def test_conflicts_of_a_batch_are_told_by_position(ledger: Ledger) -> None:
+    ledger.append(event=Event(event_id="e1", action="a.b", occurred_at=1))
+
+    with pytest.raises(BatchConflictError) as caught:
+        ledger.append_batch(
+            [
+                Event(event_id="e0", action="a.b", occurred_at=1),
+                Event(event_id="e1", action="a.c", occurred_at=1),
+            ]
+        )
+    assert [problem.position for problem in caught.value.problems] == [1]
+
+
+def test_batch_above_its_limits_is_refused_here(ledger: Ledger) -> None:
+    sections = Sections(*encode_sections(Event(event_id="e", action="a.b", occurred_at=1), None))
+    with pytest.raises(BatchTooLargeError, match="1001 events"):
+        ledger.append_sections([sections] * 1001)
+    with pytest.raises(BatchTooLargeError):
+        ledger.append_sections([Sections(bytes(32_768), bytes(60_000))] * 50, event_ids=["e"] * 50)
+
+
+def test_failed_append_is_sent_again_with_the_same_bytes(server: LyingServer, ledger: Ledger) -> None:
+    server.failures = [OverloadedError("busy"), OverloadedError("busy")]
+    receipt = ledger.append("a.b")
+
+    first, second, third = server.requests
+    assert first == second == third
+    assert receipt.outcome is AppendOutcome.APPENDED
+    assert len(server.log.leaves) == 1
+
+
+def test_refusal_is_not_tried_again(server: LyingServer, ledger: Ledger) -> None:
+    server.failures = [PermissionMissingError("the key may not append", hint="ask for the writer role")]
+
+    with pytest.raises(PermissionMissingError, match="may not append") as caught:
+        ledger.append("a.b")
+    assert caught.value.hint == "ask for the writer role"
+    assert len(server.requests) == 1
+
+
+def test_unreachable_server_is_told_within_the_time(tmp_path: Path, server: LyingServer) -> None:
+    told: list[LedgerError] = []
+    options = Options("127.0.0.1:1", verifier_key=server.verifier_key, api_key="k", state=tmp_path, timeout_seconds=0.4)
+    ledger = Ledger.from_options(
+        options, connect=lambda given: Connection(given, on_retry=lambda error, _delay: told.append(error))
+    )
+    with ledger, pytest.raises(ServerUnreachableError, match=r"127\.0\.0\.1:1"):
+        ledger.append("a.b")
+    assert told
+
+
+def test_entry_is_found_by_index_id_and_hash(ledger: Ledger) -> None:
+    receipts = [ledger.append("a.b", email="a@example.com") for _ in range(3)]
+    wanted = receipts[1]
+
+    by_index = ledger.get(1)
+    assert by_index == ledger.get(event_id=wanted.event_id) == ledger.get(leaf_hash=by_index.leaf_hash)
+    assert by_index.event is not None
+    assert by_index.event.event_id == wanted.event_id
+    assert by_index.personal_section.state is SectionState.WITHHELD
+    assert by_index.notes == ()
+    assert ledger.get(1, view=EntryView.LEAF).event_section.state is SectionState.WITHHELD
+
+
+def test_what_is_not_there_is_not_found(ledger: Ledger) -> None:
+    ledger.append("a.b")
+
+    with pytest.raises(EntryNotFoundError):
+        ledger.get(event_id="nothing")
+    with pytest.raises(IndexBeyondTreeError):
+        ledger.get(1)
+    with pytest.raises(IndexBeyondTreeError):
+        list(ledger.read_entries(0, 2))
+    with pytest.raises(IndexBeyondTreeError):
+        ledger.checkpoint(tree_size=2)
+    for wrong in ({}, {"leaf_index": 1, "event_id": "x"}, {"leaf_index": -1}):
+        with pytest.raises(InvalidRequestError):
+            ledger.get(**wrong)
+
+
+def test_entries_are_read_in_order_and_in_part(ledger: Ledger) -> None:
+    receipts = [ledger.append("a.b") for _ in range(10)]
+
+    assert [entry.leaf_index for entry in ledger.read_entries()] == list(range(10))
+    part = list(ledger.read_entries(4, 9))
+    assert [entry.leaf_hash for entry in part] == [ledger.get(index).leaf_hash for index in range(4, 9)]
+    assert [entry.event.event_id for entry in part if entry.event] == [receipt.event_id for receipt in receipts[4:9]]
+    assert list(ledger.read_entries(10)) == []
+
+
+def test_broken_stream_goes_on_where_it_broke(server: LyingServer, ledger: Ledger) -> None:
+    for _ in range(10):
+        ledger.append("a.b")
+    server.stream_breaks = [2, 0, 1]
+
+    assert [entry.leaf_index for entry in ledger.read_entries()] == list(range(10))
+    asked = [request.begin for request in server.requests if isinstance(request, ledger_pb2.ReadEntriesRequest)]
+    assert asked == [0, 6, 6, 9]
+
+
+def test_stream_that_ends_without_an_answer_is_not_asked_for_ever(server: LyingServer, ledger: Ledger) -> None:
+    ledger.append("a.b")
+
+    def empty(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.ReadEntriesResponse):
+            answer.Clear()
+
+    server.lie = empty
+    with pytest.raises(ContentMismatchError, match="no entry given"):
+        list(ledger.read_entries())
+
+
+def test_stream_without_any_answer_is_an_error_and_no_endless_loop(server: LyingServer, ledger: Ledger) -> None:
+    ledger.append("a.b")
+    server.stream_breaks = [ENDS_AT_ONCE]
+
+    with pytest.raises(ServerUnreachableError, match="ended a stream"):
+        list(ledger.read_entries())
+
+
+def test_log_is_followed_as_it_grows(ledger: Ledger, connect: Callable[[], Ledger]) -> None:
+    ledger.append("a.b")
+    followed = connect().read_entries(follow=True)
+
+    seen = [next(followed).leaf_index]
+    for _ in range(3):
+        ledger.append("a.b")
+        seen.append(next(followed).leaf_index)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_section_of_a_newer_schema_is_verified_and_not_read(server: LyingServer, ledger: Ledger) -> None:
+    server.log.append(b"\x08\x02\x12\x01x")
+
+    entry = ledger.get(0)
+    assert entry.event is None
+    assert entry.event_section.content == b"\x08\x02\x12\x01x"
+    assert any("newer schema not read" in note for note in entry.notes)
+
+
+def test_section_that_breaks_the_rules_is_refused(server: LyingServer, ledger: Ledger) -> None:
+    server.log.append(b"\x08\x01\x08\x01")
+
+    with pytest.raises(ContentMismatchError, match="breaks the rules of sections"):
+        ledger.get(0)
+
+
+def test_older_head_than_the_trusted_one_is_believed_and_changes_nothing(server: LyingServer, ledger: Ledger) -> None:
+    for _ in range(4):
+        ledger.append("a.b")
+
+    def show_an_old_head(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.GetCheckpointResponse):
+            answer.checkpoint.note = server.log.note(2)
+
+    server.lie = show_an_old_head
+    assert ledger.checkpoint().checkpoint.tree_size == 2
+    assert ledger.trusted_head is not None
+    assert ledger.trusted_head.checkpoint.tree_size == 4
+    with pytest.raises(ContentMismatchError, match="of tree size 3 was asked for"):
+        ledger.checkpoint(tree_size=3)
+
+
+def test_proofs_are_what_the_tree_gives(server: LyingServer, ledger: Ledger) -> None:
+    receipts = [ledger.append("a.b") for _ in range(9)]
+
+    inclusion = ledger.prove_inclusion(5)
+    assert list(inclusion.hashes) == server.log.inclusion(5)
+    older = ledger.prove_inclusion(event_id=receipts[2].event_id, tree_size=4)
+    assert (older.leaf_index, older.head.checkpoint.tree_size) == (2, 4)
+    verify_inclusion(older.leaf_hash, 2, 4, server.log.root(4), older.hashes)
+    assert ledger.prove_inclusion(leaf_hash=inclusion.leaf_hash).leaf_index == 5
+    consistency = ledger.prove_consistency(3, 8)
+    assert list(consistency.hashes) == server.log.consistency(3, 8)
+    whole = ledger.prove_range(2, server.log.leaf_hashes[2:6])
+    assert whole.head.checkpoint.tree_size == 9
+    with pytest.raises(InvalidRequestError):
+        ledger.prove_consistency(0)
+
+
+def test_heads_are_verified_and_remembered(server: LyingServer, ledger: Ledger) -> None:
+    for _ in range(4):
+        ledger.append("a.b")
+
+    assert ledger.checkpoint().checkpoint == server.log.checkpoint()
+    assert ledger.checkpoint(tree_size=2).checkpoint == server.log.checkpoint(2)
+    assert ledger.checkpoint(HeadKind.PUBLISHED, at_least=3).checkpoint.tree_size == 4
+    trusted = ledger.trusted_head
+    assert trusted is not None
+    assert trusted.checkpoint.tree_size == 4
+
+
+def test_log_is_shown_with_the_root_of_its_signed_head(server: LyingServer, ledger: Ledger) -> None:
+    ledger.append("a.b")
+
+    log = ledger.get_log()
+    assert (log.name, log.origin, log.verifier_key) == ("default", server.log.signer.name, server.verifier_key)
+    assert (log.tree_size, log.root_hash, log.state) == (1, server.log.root(), "active")
+
+
+def test_verdict_of_the_server_comes_with_its_checks(ledger: Ledger) -> None:
+    ledger.append("a.b")
+
+    verdict = ledger.verify_entry(0)
+    assert (verdict.verdict, verdict.leaf_index) == ("verified", 0)
+    assert verdict.checks[0].passed
+    assert ledger.server_info().version == "1.2.3"
+
+
+def test_unpinned_client_verifies_and_says_so(server: LyingServer, tmp_path: Path) -> None:
+    with connect_unpinned(Options(server.address, api_key=API_KEY, state=tmp_path)) as ledger:
+        receipt = ledger.append("a.b")
+        assert receipt.level is Level.UNPINNED
+        assert ledger.append("a.b").level is Level.UNPINNED
+        assert ledger.verifier_key == server.verifier_key
+
+
+def test_threads_share_a_client(ledger: Ledger) -> None:
+    start = threading.Barrier(4)
+
+    def append_some(_: int) -> list[int]:
+        start.wait()
+        return [ledger.append("a.b").leaf_index for _ in range(8)]
+
+    with ThreadPoolExecutor(4) as threads:
+        indexes = [index for part in threads.map(append_some, range(4)) for index in part]
+
+    assert sorted(indexes) == list(range(32))
+    trusted = ledger.trusted_head
+    assert trusted is not None
+    assert trusted.checkpoint.tree_size == 32
+
+
+FORKING = """
+import os, sys
+from ledger.client import Ledger
+address, key, state, early = sys.argv[1:]
+ledger = Ledger(address, api_key="k", verifier_key=key, state=state, timeout_seconds=10)
+if early == "used":
+    ledger.append("a.b")
+child = os.fork()
+if not child:
+    ledger.append("a.b")
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+ledger.append("a.b")
+assert status == 0, status
+print(ledger.trusted_head.checkpoint.tree_size)
+"""
+
+
+@pytest.mark.parametrize(("early", "size"), [("used", 3), ("unused", 2)])
+def test_client_works_on_both_sides_of_a_fork(server: LyingServer, tmp_path: Path, early: str, size: int) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", FORKING, server.address, server.verifier_key, str(tmp_path), early],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == str(size)
