@@ -35,8 +35,10 @@ def shell_lines(page: Path) -> list[str]:
 def logproof_calls(page: Path) -> Iterator[list[str]]:
     """Yield the arguments of every `logproof ...` in a page's shell blocks."""
     for line in shell_lines(page):
-        for command in re.split(r"&&|\|\|?|;|\$\(|&$", line):
-            words = shlex.split(command.strip().rstrip(")"), comments=True)
+        # What stands in $(...) is a command of its own.
+        apart = re.sub(r'"?\$\(([^()]*)\)"?', r"x; \1; ", line)
+        for command in re.split(r"&&|\|\|?|;|&$", apart):
+            words = shlex.split(command.strip(), comments=True)
             while words and (re.fullmatch(r"[A-Z_]+=.*", words[0]) or words[0] == "sudo"):
                 words = words[1:]
             if words and words[0].rsplit("/", 1)[-1] == "logproof":

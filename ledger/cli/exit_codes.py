@@ -1,0 +1,171 @@
+"""What a command ends with: the one place where errors become exit codes.
+
+The rule that must not break: programs act on these numbers, so an error never changes its code, and 0 means that
+every check which the given trust inputs allow has passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+import click
+
+from ledger.errors import (
+    ApiKeyNotFoundError,
+    BatchError,
+    BatchTooLargeError,
+    ClockError,
+    DeadlinePassedError,
+    EntryNotFoundError,
+    EventIdReusedError,
+    EventTooLargeError,
+    FieldViolation,
+    ForkError,
+    IncompleteEvidenceError,
+    IndexBeyondTreeError,
+    InvalidCredentialsError,
+    InvalidRequestError,
+    LedgerError,
+    LogExistsError,
+    LogNotFoundError,
+    LogReadOnlyError,
+    MalformedError,
+    OverloadedError,
+    PermissionMissingError,
+    PolicyNotMetError,
+    PublicationBehindError,
+    QuotaExceededError,
+    RemoteError,
+    ServerUnreachableError,
+    ShuttingDownError,
+    StorageError,
+    UnsupportedError,
+    VerificationError,
+)
+
+
+class ExitCode(IntEnum):
+    """The exit codes of `logproof`."""
+
+    GOOD = 0
+    VERIFICATION_FAILED = 1
+    BAD_INPUT = 2
+    INCOMPLETE = 3
+    """Not found, incomplete evidence, or verified below the level that was required."""
+    NOT_PERMITTED = 4
+    UNREACHABLE = 5
+    """The server cannot be reached, is overloaded, or takes nothing now."""
+    FORK = 6
+    INTERNAL = 70
+    STORAGE = 74
+    INTERRUPTED = 130
+    """Ended by Ctrl-C, as shells number it."""
+    PIPE_CLOSED = 141
+    """Whoever read the output stopped reading, as shells number it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a command ends when an error stops it.
+
+    Attributes:
+        code: Exit code.
+        message: What happened.
+        hint: What to do next; may be empty.
+        reason: The error's stable reason, for programs.
+    """
+
+    code: ExitCode
+    message: str
+    hint: str
+    reason: str
+
+
+# The first class that fits counts, so a subclass stands before its base.
+_BY_CLASS: Final[tuple[tuple[type[LedgerError], ExitCode], ...]] = (
+    (ForkError, ExitCode.FORK),
+    (PolicyNotMetError, ExitCode.INCOMPLETE),
+    (IncompleteEvidenceError, ExitCode.INCOMPLETE),
+    (VerificationError, ExitCode.VERIFICATION_FAILED),
+    (InvalidRequestError, ExitCode.BAD_INPUT),
+    (MalformedError, ExitCode.BAD_INPUT),
+    (EventTooLargeError, ExitCode.BAD_INPUT),
+    (BatchTooLargeError, ExitCode.BAD_INPUT),
+    (BatchError, ExitCode.BAD_INPUT),
+    (EventIdReusedError, ExitCode.BAD_INPUT),
+    (LogExistsError, ExitCode.BAD_INPUT),
+    (UnsupportedError, ExitCode.BAD_INPUT),
+    (LogNotFoundError, ExitCode.INCOMPLETE),
+    (ApiKeyNotFoundError, ExitCode.INCOMPLETE),
+    (EntryNotFoundError, ExitCode.INCOMPLETE),
+    (IndexBeyondTreeError, ExitCode.INCOMPLETE),
+    (InvalidCredentialsError, ExitCode.NOT_PERMITTED),
+    (PermissionMissingError, ExitCode.NOT_PERMITTED),
+    (ServerUnreachableError, ExitCode.UNREACHABLE),
+    (OverloadedError, ExitCode.UNREACHABLE),
+    (QuotaExceededError, ExitCode.UNREACHABLE),
+    (ShuttingDownError, ExitCode.UNREACHABLE),
+    (DeadlinePassedError, ExitCode.UNREACHABLE),
+    (ClockError, ExitCode.UNREACHABLE),
+    (PublicationBehindError, ExitCode.UNREACHABLE),
+    (LogReadOnlyError, ExitCode.UNREACHABLE),
+    (StorageError, ExitCode.STORAGE),
+)
+
+# For what the server says with a reason that this version does not know.
+_BY_STATUS: Final = {
+    "INVALID_ARGUMENT": ExitCode.BAD_INPUT,
+    "ALREADY_EXISTS": ExitCode.BAD_INPUT,
+    "FAILED_PRECONDITION": ExitCode.BAD_INPUT,
+    "UNIMPLEMENTED": ExitCode.BAD_INPUT,
+    "NOT_FOUND": ExitCode.INCOMPLETE,
+    "OUT_OF_RANGE": ExitCode.INCOMPLETE,
+    "UNAUTHENTICATED": ExitCode.NOT_PERMITTED,
+    "PERMISSION_DENIED": ExitCode.NOT_PERMITTED,
+    "UNAVAILABLE": ExitCode.UNREACHABLE,
+    "RESOURCE_EXHAUSTED": ExitCode.UNREACHABLE,
+    "DEADLINE_EXCEEDED": ExitCode.UNREACHABLE,
+    "ABORTED": ExitCode.UNREACHABLE,
+    "CANCELLED": ExitCode.UNREACHABLE,
+    "DATA_LOSS": ExitCode.STORAGE,
+}
+
+
+def ending_of(error: Exception) -> Ending | None:
+    """Return how a command ends with this error; None for one that nobody foresaw."""
+    if isinstance(error, RemoteError):
+        code = _BY_STATUS.get(error.code, ExitCode.INTERNAL)
+        return Ending(code, _with_violations(error.message, error.violations), error.hint, error.remote_reason)
+    if isinstance(error, LedgerError):
+        return _ending_of_ours(error)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return Ending(ExitCode.BAD_INPUT, f"name a command\n\n{error.format_message()}", "", "USAGE")
+    if isinstance(error, click.ClickException):
+        return Ending(ExitCode.BAD_INPUT, error.format_message(), _usage_hint(error), "USAGE")
+    if isinstance(error, OSError) and error.strerror is not None:
+        # A full disk names no file.
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return Ending(ExitCode.BAD_INPUT, where + error.strerror, "", "FILE")
+    return None
+
+
+def _ending_of_ours(error: LedgerError) -> Ending | None:
+    for kind, code in _BY_CLASS:
+        if isinstance(error, kind):
+            violations = error.violations if isinstance(error, InvalidRequestError) else ()
+            return Ending(code, _with_violations(error.message, violations), error.hint, error.reason)
+    return None
+
+
+def _with_violations(message: str, violations: tuple[FieldViolation, ...]) -> str:
+    # The first one is the message already.
+    more = "".join(f"\n  {found.field}: {found.description}" for found in violations[1:])
+    return message + more
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"`{error.ctx.command_path} --help` tells more"
+    return ""

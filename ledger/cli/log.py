@@ -1,0 +1,93 @@
+"""`logproof log`: make and show logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ledger.cli.output import Format, say, write_record, write_records
+from ledger.cli.settings import Settings, client_options, format_option
+
+if TYPE_CHECKING:
+    from ledger.client.values import LogInfo
+
+
+@click.group()
+def command() -> None:
+    """Make and show logs."""
+
+
+@command.command("create")
+@click.argument("name")
+@format_option()
+@client_options
+def create(settings: Settings, name: str, output_format: Format) -> None:
+    """Make the log NAME; needs a server administrator."""
+    from ledger.cli.connect import open_administration
+
+    with open_administration(settings) as administration:
+        made = administration.create_log(name)
+    say(f"made log {made.name}; its verifier key is what receipts and exports are verified with, anywhere")
+    write_record(_record(made), output_format)
+
+
+@command.command("list")
+@format_option()
+@client_options
+def list_logs(settings: Settings, output_format: Format) -> None:
+    """List the logs that the API key may use, as the server states them."""
+    from ledger.cli.connect import open_administration
+
+    with open_administration(settings) as administration:
+        logs = administration.list_logs()
+    write_records(
+        [_record(log) for log in logs], output_format, ["name", "tree_size", "published_size", "state", "verifier_key"]
+    )
+
+
+@command.command("show")
+@click.argument("name", required=False)
+@format_option()
+@client_options
+def show(settings: Settings, name: str | None, output_format: Format) -> None:
+    """Show one log, its tree size and root hash verified from its signed head."""
+    from ledger.cli.connect import open_ledger
+
+    with open_ledger(settings, log=name) as ledger:
+        log = ledger.get_log()
+        head = ledger.trusted_head
+    assert head is not None
+    write_record({**_record(log), "level": head.level.label}, output_format)
+
+
+@command.command("confirm-clock")
+@click.argument("name", required=False)
+@format_option()
+@client_options
+def confirm_clock(settings: Settings, name: str | None, output_format: Format) -> None:
+    """Confirm the server's wall clock after a jump.
+
+    The log then takes appends again.
+    """
+    from ledger.cli.connect import open_administration
+
+    with open_administration(settings, log=name) as administration:
+        leaf_index = administration.confirm_clock()
+    say("the clock is confirmed")
+    write_record({"leaf_index": leaf_index}, output_format)
+
+
+def _record(log: LogInfo) -> dict[str, object]:
+    return {
+        "name": log.name,
+        "origin": log.origin,
+        "verifier_key": log.verifier_key,
+        "tree_size": log.tree_size,
+        "root_hash": log.root_hash.hex(),
+        "published_size": log.published_size,
+        "state": log.state,
+        "state_reason": log.state_reason,
+        "guard": log.guard,
+        "guard_separate": log.guard_separate,
+    }

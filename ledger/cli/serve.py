@@ -1,0 +1,108 @@
+"""`logproof serve`: run a server on a data directory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ledger.server.app import LedgerServer
+from ledger.server.config import DEFAULT_LISTEN, ServerConfig, TlsFiles, invalid_setting, parse_address
+from ledger.telemetry.logs import LogFormat, configure_logs
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    envvar="LOGPROOF_DATA",
+    help="Data directory; made, with mode 0700, where there is none or an empty one.",
+)
+@click.option(
+    "--listen",
+    default=DEFAULT_LISTEN,
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where gRPC listens; a loopback address unless TLS is set up; port 0 for any free one.",
+)
+@click.option("--http", metavar="HOST:PORT", help="Where HTTP listens, with /healthz and /metrics; off unless given.")
+@click.option(
+    "--guard-dir",
+    type=click.Path(path_type=Path),
+    help="Directory of the high-water guards, best on another volume; never part of a backup.",
+)
+@click.option(
+    "--guard",
+    type=click.Choice(["strict", "relaxed"]),
+    default="strict",
+    show_default=True,
+    help="Whether the guard is written before each answer, or once a second.",
+)
+@click.option(
+    "--origin-prefix",
+    metavar="HOST[/PATH]",
+    help="What the origins of a new server's logs begin with: a name that you own. Cannot change later.",
+)
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain of the server, PEM.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Private key of that certificate, PEM, mode 0600.")
+@click.option(
+    "--tls-client-ca",
+    type=click.Path(path_type=Path),
+    help="Authorities of client certificates, PEM; every client must then have one.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice([log_format.value for log_format in LogFormat]),
+    default=LogFormat.AUTO.value,
+    show_default=True,
+    help="How the server's own log lines are written to stderr; auto is text on a terminal.",
+)
+def command(
+    *,
+    data: Path,
+    listen: str,
+    http: str | None,
+    guard_dir: Path | None,
+    guard: str,
+    origin_prefix: str | None,
+    log_format: str,
+    **tls: Path | None,
+) -> None:
+    r"""Run a server until SIGTERM or Ctrl-C.
+
+    The first start makes the data directory, the logs `_system` and `default`, and an API key for everything in
+    DIR/admin.key. The last line that a start prints is `ready`.
+
+    \b
+    Exit codes: 0 stopped in order, 2 a setting is wrong or the port is taken, 74 the data cannot be used: of a newer
+    version, owned by another process, readable by others, on a full or read-only disk.
+    """
+    config = ServerConfig(
+        data=data.absolute(),
+        listen=parse_address(listen, "listen"),
+        http=None if http is None else parse_address(http, "http"),
+        guard=None if guard_dir is None else guard_dir.absolute(),
+        relaxed_guard=guard == "relaxed",
+        origin_prefix=origin_prefix,
+        tls=_tls(tls["tls_cert"], tls["tls_key"], tls["tls_client_ca"]),
+    )
+    configure_logs(LogFormat(log_format))
+    LedgerServer(config, say=_say).run()
+
+
+def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:
+    if certificate is None and key is None and client_ca is None:
+        return None
+    if certificate is None or key is None:
+        raise invalid_setting(
+            "tls_cert", "a certificate and its private key go together", "give --tls-cert and --tls-key"
+        )
+    return TlsFiles(certificate, key, client_ca)
+
+
+def _say(line: str) -> None:
+    # At once, because a program may wait for it.
+    click.echo(line)
+    sys.stdout.flush()

@@ -1,0 +1,35 @@
+"""Events, entries and receipts as records that a command prints."""
+
+from __future__ import annotations
+
+from ledger.events.event import Event, PersonalData
+from ledger.events.flat import to_flat
+from ledger.events.leaf import Leaf
+from ledger.events.timestamps import format_timestamp
+from ledger.evidence.receipts import VerifiedReceipt
+
+
+def receipt_record(verified: VerifiedReceipt) -> dict[str, object]:
+    """Return what a verified receipt says."""
+    return {
+        "verified": "receipt",
+        "origin": verified.checkpoint.origin,
+        "leaf_index": verified.leaf_index,
+        "tree_size": verified.checkpoint.tree_size,
+        "root_hash": verified.checkpoint.root_hash.hex(),
+        **leaf_record(verified.leaf),
+        "event_section": verified.event_status.value,
+        "personal_section": verified.personal_status.value,
+        "event": flat_event(verified.event, verified.personal),
+        "notes": list(verified.notes),
+    }
+
+
+def leaf_record(leaf: Leaf) -> dict[str, object]:
+    """Return what a leaf says by itself."""
+    return {"recorded_at": format_timestamp(leaf.recorded_at), "principal": leaf.principal.hex()}
+
+
+def flat_event(event: Event | None, personal: PersonalData | None) -> dict[str, object] | None:
+    """Return the event in its flat form; None where it is not shown."""
+    return None if event is None else to_flat(event, personal)

@@ -1,0 +1,221 @@
+"""`logproof verify`: everything that can be verified without a server.
+
+The first line of the output names the level that was reached. The rule that must not break: exit code 0 means that
+every check which the given trust inputs allow has passed, and nothing here imports gRPC or LMDB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import click
+
+from ledger.cli.exit_codes import ExitCode
+from ledger.cli.files import read_input
+from ledger.cli.output import Format, say, write_record
+from ledger.cli.settings import format_option, read_key
+from ledger.cli.verdicts import receipt_record
+from ledger.errors import MalformedError, VerificationError
+from ledger.evidence.levels import Level, parse_level, require_level
+from ledger.evidence.trusted import TrustedLog
+from ledger.notes.keys import parse_verifier_key
+from ledger.notes.note import Verifier
+
+
+@click.group()
+def command() -> None:
+    """Verify proofs, notes, receipts and whole logs, offline.
+
+    FILE may be - for stdin. The first line of the output names what the verdict rests on.
+    """
+
+
+def _key_option(*, multiple: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "--key",
+        "keys" if multiple else "key",
+        required=True,
+        multiple=multiple,
+        metavar="VKEY|FILE",
+        help="Verifier key, or a file that holds it." + (" May be given again." if multiple else ""),
+    )
+
+
+_require_option = click.option(
+    "--require",
+    metavar="LEVEL",
+    help="Exit 3 below this level: arithmetic-only, unpinned, pinned-key, pinned-head or anchored-head.",
+)
+_since_option = click.option("--since", metavar="OLD.note", help="A checkpoint that is trusted already.")
+
+
+@command.command("proof")
+@click.argument("file")
+@format_option()
+@_require_option
+def verify_proof(file: str, output_format: Format, require: str | None) -> None:
+    """Verify inclusion and consistency proofs in JSON, one or many.
+
+    Such a file brings its own roots, so the level is "arithmetic only".
+    """
+    from ledger.evidence.proof_json import verify_proofs
+
+    results = verify_proofs(read_input(file))
+    failed = [result for result in results if result.error is not None]
+    for result in failed:
+        assert result.error is not None
+        say(f"proof {result.number}: {result.error.message}")
+    if failed:
+        raise VerificationError(f"{len(failed)} of {len(results)} proofs do not hold")
+    _verdict(Level.ARITHMETIC_ONLY, {"verified": "proofs", "proofs": len(results)}, output_format, require)
+
+
+@command.command("note")
+@click.argument("file")
+@_key_option(multiple=True)
+@format_option()
+@_require_option
+def verify_note(file: str, keys: tuple[str, ...], output_format: Format, require: str | None) -> None:
+    """Verify the signatures of a signed note under the given keys.
+
+    Every signature of a given key must be valid, and there must be at least one.
+    """
+    from ledger.notes.note import open_note
+
+    verifiers = [_verifier(key) for key in keys]
+    data = read_input(file)
+    with _malformed_is_failure(b"\n\xe2\x80\x94 " in data):
+        opened = open_note(data, verifiers)
+    record = {
+        "verified": "note",
+        "signed_by": [f"{signed.verifier.name}+{signed.verifier.key_id:08x}" for signed in opened.verified],
+        "unknown_signatures": [f"{unknown.name}+{unknown.key_id:08x}" for unknown in opened.unverified],
+        "text": opened.text,
+    }
+    _verdict(Level.PINNED_KEY, record, output_format, require)
+
+
+@command.command("receipt")
+@click.argument("file")
+@_key_option()
+@_since_option
+@format_option()
+@_require_option
+def verify_receipt_file(file: str, key: str, since: str | None, output_format: Format, require: str | None) -> None:
+    """Verify a receipt (.tlog-proof), and show the event in it."""
+    from ledger.evidence.receipts import verify_receipt
+
+    verifier, data = _verifier(key), read_input(file)
+    trusted = _trusted(verifier, since)
+    with _malformed_is_failure(data.startswith(b"c2sp.org/tlog-proof@")):
+        verified = verify_receipt(data, verifier, trusted=trusted)
+    _verdict(verified.level, receipt_record(verified), output_format, require)
+
+
+@command.command("checkpoint")
+@click.argument("new")
+@click.option("--since", required=True, metavar="OLD", help="The checkpoint that is trusted already.")
+@click.option("--proof", required=True, metavar="FILE", help="The consistency proof from OLD to NEW, in JSON.")
+@_key_option()
+@format_option()
+@_require_option
+def verify_checkpoint(new: str, since: str, proof: str, key: str, output_format: Format, require: str | None) -> None:
+    """Verify that the checkpoint NEW continues the trusted checkpoint OLD."""
+    from ledger.evidence.proof_json import ConsistencyClaim, parse_proofs
+
+    verifier = _verifier(key)
+    trusted = _trusted(verifier, since)
+    assert trusted is not None
+    claims = parse_proofs(read_input(proof))
+    if len(claims) != 1 or not isinstance(claims[0], ConsistencyClaim):
+        raise MalformedError(f"{proof} does not hold exactly one consistency proof")
+    data = read_input(new)
+    with _malformed_is_failure(b"\n\xe2\x80\x94 " in data):
+        # Sizes and roots come from the signed heads; those in the proof's file are ignored.
+        outcome = trusted.accept(data, claims[0].proof)
+    head = trusted.checkpoint
+    assert head is not None
+    record = {
+        "verified": "checkpoint",
+        "outcome": outcome.value,
+        "origin": head.origin,
+        "tree_size": head.tree_size,
+        "root_hash": head.root_hash.hex(),
+    }
+    _verdict(Level.PINNED_HEAD, record, output_format, require)
+
+
+@command.command("tiles")
+@click.argument("place", metavar="DIR_OR_URL")
+@_key_option()
+@_since_option
+@format_option()
+@_require_option
+def verify_tiles(place: str, key: str, since: str | None, output_format: Format, require: str | None) -> None:
+    """Verify a whole C2SP tlog-tiles log, ours or not.
+
+    Every entry and tile is hashed, and the root compared with the signed checkpoint.
+    """
+    from ledger.cli.progress import progress_bar
+    from ledger.cli.tile_source import open_tile_source
+    from ledger.evidence.tile_log import verify_tile_log
+
+    verifier = _verifier(key)
+    trusted = _trusted(verifier, since)
+    fetch = open_tile_source(place)
+    with progress_bar("verifying entries", None) as progress, _malformed_is_failure(recognised=True):
+        opened = verify_tile_log(fetch, verifier, progress, trusted=trusted)
+    checkpoint = opened.checkpoint
+    record = {
+        "verified": "tiles",
+        "origin": checkpoint.origin,
+        "tree_size": checkpoint.tree_size,
+        "root_hash": checkpoint.root_hash.hex(),
+    }
+    _verdict(Level.PINNED_KEY if trusted is None else Level.PINNED_HEAD, record, output_format, require)
+
+
+@command.command("fork")
+@click.argument("file")
+@_key_option()
+def verify_fork(file: str, key: str) -> None:
+    """Verify the evidence of a fork: exit 6 if it proves one, 1 if it does not."""
+    from ledger.evidence.forks import verify_fork_evidence
+
+    verify_fork_evidence(read_input(file), _verifier(key))
+    click.echo(Level.PINNED_KEY.label)
+    say("fork: the log signed two heads that contradict each other")
+    raise click.exceptions.Exit(ExitCode.FORK)
+
+
+def _verifier(key: str) -> Verifier:
+    return parse_verifier_key(read_key(key))
+
+
+def _trusted(verifier: Verifier, since: str | None) -> TrustedLog | None:
+    return None if since is None else TrustedLog(verifier, read_input(since))
+
+
+@contextmanager
+def _malformed_is_failure(recognised: bool) -> Iterator[None]:  # noqa: FBT001 - the one thing it is told
+    """Turn malformed bytes into a failed verification where the file is what was asked for, however damaged.
+
+    A file that is something else altogether stays bad input.
+    """
+    try:
+        yield
+    except MalformedError as error:
+        if not recognised:
+            raise
+        raise VerificationError(error.message, hint=error.hint, metadata=error.metadata) from error
+
+
+def _verdict(level: Level, record: Mapping[str, object], output_format: Format, require: str | None) -> None:
+    required = parse_level(require) if require is not None else level
+    if output_format is Format.TABLE:
+        click.echo(level.label)
+        write_record(record, output_format)
+    else:
+        write_record({"level": level.label, **record}, output_format)
+    require_level(level, required)

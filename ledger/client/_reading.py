@@ -1,0 +1,293 @@
+"""The calls that read: entries and proofs, each verified before it is handed out.
+
+The rule that must not break: an entry is handed out only with its place in a head that was accepted, and the size of
+that head comes from its signed note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ledger.client._calls import consistency_hashes
+from ledger.client._reads import ReadEntry, check_chain, check_event_id, read_entry
+from ledger.client._session import Session
+from ledger.client.trust import Head
+from ledger.client.values import (
+    ConsistencyProof,
+    Entry,
+    EntryView,
+    InclusionProof,
+    RangeProof,
+    ServerVerdict,
+    VerificationCheck,
+)
+from ledger.errors import ContentMismatchError, FieldViolation, IndexBeyondTreeError, InvalidRequestError
+from ledger.merkle.hashing import hash_leaf
+from ledger.merkle.verify import verify_consistency, verify_inclusion, verify_range
+from ledger.v1 import ledger_pb2
+
+# Entries of one stream: each stream has to end within the time of a call.
+_WINDOW_ENTRIES = 16_384
+
+
+class Reading(Session):
+    """The reading half of a client."""
+
+    def get(
+        self,
+        leaf_index: int | None = None,
+        *,
+        event_id: str | None = None,
+        leaf_hash: bytes | None = None,
+        view: EntryView = EntryView.EVENT,
+    ) -> Entry:
+        """Return one entry, its sections checked against its leaf and its leaf against the tree.
+
+        Args:
+            leaf_index: Its index; or else one of the following.
+            event_id: The id of its event.
+            leaf_hash: Its leaf hash, 32 bytes.
+            view: Which parts; personal data needs a credential with the personal grant.
+
+        Raises:
+            EntryNotFoundError: No entry has that event id or leaf hash.
+            IndexBeyondTreeError: The index is beyond the tree.
+            VerificationError: Something in the answer does not hold.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        request = ledger_pb2.GetEntryRequest(log=self.log, view=ledger_pb2.EntryView.ValueType(view))
+        _choose(request, leaf_index, event_id, leaf_hash)
+        response = self._connection.call(lambda stubs: stubs.ledger.GetEntry, request)
+        entry = read_entry(response.entry)
+        if leaf_index is not None and entry.leaf_index != leaf_index:
+            raise ContentMismatchError(f"entry {leaf_index} was asked for, and entry {entry.leaf_index} given")
+        if leaf_hash is not None and entry.leaf_hash != leaf_hash:
+            raise ContentMismatchError(f"the leaf {leaf_hash.hex()} was asked for, and {entry.leaf_hash.hex()} given")
+        notes = check_event_id(entry, event_id) if event_id is not None else ()
+        head, _ = self._prove_leaf(entry.leaf_index, entry.leaf_hash, 0)
+        return entry.under(head, *notes)
+
+    def read_entries(
+        self, begin: int = 0, end: int | None = None, *, view: EntryView = EntryView.EVENT, follow: bool = False
+    ) -> Iterator[Entry]:
+        """Yield the entries [begin, end) in order, none left out, each verified before it is yielded.
+
+        Args:
+            begin: First index.
+            end: Index after the last; None for the tree size at the call, or without end when following.
+            view: Which parts.
+            follow: Go on as the log grows.
+
+        Raises:
+            IndexBeyondTreeError: The range is beyond the tree, and the log is not followed.
+            VerificationError: Something in the answers does not hold.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        head = self.checkpoint()
+        size = head.checkpoint.tree_size
+        if not follow and max(begin, end or 0) > size:
+            raise IndexBeyondTreeError(
+                f"the range [{begin}, {end}) is beyond the tree of size {size}",
+                hint="ask up to the tree size, or follow the log",
+            )
+        previous: bytes | None = None
+        for batch in self.stream_entries(begin, end if follow else min(size, end or size), view=view, follow=follow):
+            if batch[-1].leaf_index >= head.checkpoint.tree_size:
+                head = self.checkpoint()
+            check_chain(batch, begin, previous, self.origin)
+            self._verify_range(begin, [entry.leaf_hash for entry in batch], head)
+            for entry in batch:
+                yield entry.under(head)
+            begin, previous = begin + len(batch), batch[-1].leaf_hash
+
+    def stream_entries(
+        self, begin: int, end: int | None, *, view: EntryView, follow: bool = False
+    ) -> Iterator[list[ReadEntry]]:
+        """Yield entries in batches, their indexes and sections checked and nothing else: for who checks the tree.
+
+        Args:
+            begin: First index.
+            end: Index after the last; None only when following.
+            view: Which parts.
+            follow: Go on as the log grows.
+
+        Raises:
+            ContentMismatchError: An entry is out of order, or a section is not what its leaf commits to.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        position = begin
+
+        def next_request() -> ledger_pb2.ReadEntriesRequest | None:
+            if end is not None and position >= end:
+                return None
+            stop = end if follow or end is None else min(end, position + _WINDOW_ENTRIES)
+            return ledger_pb2.ReadEntriesRequest(
+                log=self.log,
+                begin=position,
+                end=stop or 0,
+                view=ledger_pb2.EntryView.ValueType(view),
+                follow=follow,
+            )
+
+        for message in self._connection.stream(lambda stubs: stubs.ledger.ReadEntries, next_request, endless=follow):
+            batch = [read_entry(entry) for entry in message.entries]
+            if not batch:
+                if follow:
+                    continue
+                raise ContentMismatchError(f"entry {position} was asked for, and no entry given")
+            check_chain(batch, position, None, self.origin)
+            position += len(batch)
+            if end is not None and position > end:
+                raise ContentMismatchError(f"entries up to {end} were asked for, and entry {position - 1} given")
+            yield batch
+
+    def prove_inclusion(
+        self,
+        leaf_index: int | None = None,
+        *,
+        event_id: str | None = None,
+        leaf_hash: bytes | None = None,
+        tree_size: int = 0,
+    ) -> InclusionProof:
+        """Return the verified inclusion proof of one leaf.
+
+        Args:
+            leaf_index: Its index; or else one of the following.
+            event_id: The id of its event.
+            leaf_hash: Its leaf hash, 32 bytes.
+            tree_size: Tree size that the proof leads to; 0 for the newest.
+
+        Raises:
+            EntryNotFoundError: No entry has that event id or leaf hash.
+            IndexBeyondTreeError: The index or size is beyond the tree.
+            VerificationError: The proof does not hold.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        notes: tuple[str, ...] = ()
+        if event_id is not None:
+            entry = self.get(leaf_index, event_id=event_id, leaf_hash=leaf_hash)
+            leaf_index, leaf_hash, notes = entry.leaf_index, None, entry.notes
+        request = ledger_pb2.GetInclusionProofRequest(log=self.log, tree_size=tree_size)
+        _choose(request, leaf_index, None, leaf_hash)
+        response = self._connection.call(lambda stubs: stubs.ledger.GetInclusionProof, request)
+        found, proven_hash = response.inclusion_proof.leaf_index, hash_leaf(response.leaf)
+        if leaf_index is not None and found != leaf_index:
+            raise ContentMismatchError(f"entry {leaf_index} was asked for, and entry {found} proven")
+        if leaf_hash is not None and proven_hash != leaf_hash:
+            raise ContentMismatchError(f"the leaf {leaf_hash.hex()} was asked for, and {proven_hash.hex()} proven")
+        head, hashes = self._check_inclusion(response, found, proven_hash, tree_size)
+        return InclusionProof(found, response.leaf, proven_hash, hashes, head, notes)
+
+    def prove_consistency(self, first_size: int, second_size: int = 0) -> ConsistencyProof:
+        """Return the verified proof that the tree of one size is a prefix of that of another.
+
+        Args:
+            first_size: Size of the smaller tree, at least 1.
+            second_size: Size of the larger tree; 0 for the newest.
+
+        Raises:
+            IndexBeyondTreeError: A size is beyond the tree.
+            VerificationError: The proof does not hold.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        if first_size < 1:
+            raise InvalidRequestError(
+                [FieldViolation("first_size", f"is {first_size}; every tree continues the empty one, without a proof")]
+            )
+        second = self.checkpoint(tree_size=second_size)
+        first = self.checkpoint(tree_size=first_size)
+        request = ledger_pb2.GetConsistencyProofRequest(
+            log=self.log, first_size=first_size, second_size=second.checkpoint.tree_size
+        )
+        response = self._connection.call(lambda stubs: stubs.ledger.GetConsistencyProof, request)
+        hashes = consistency_hashes(response.consistency_proof)
+        verify_consistency(
+            first_size,
+            first.checkpoint.root_hash,
+            second.checkpoint.tree_size,
+            second.checkpoint.root_hash,
+            hashes,
+        )
+        return ConsistencyProof(first, second, hashes)
+
+    def prove_range(self, begin: int, leaf_hashes: Sequence[bytes]) -> RangeProof:
+        """Return the verified proof that these are all the leaves from an index on.
+
+        Args:
+            begin: First index.
+            leaf_hashes: Leaf hashes, 32 bytes each, at least one.
+
+        Raises:
+            IndexBeyondTreeError: The range is beyond the tree.
+            VerificationError: The proof does not hold.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        head = self.checkpoint()
+        hashes = self._verify_range(begin, leaf_hashes, head)
+        return RangeProof(begin, tuple(leaf_hashes), hashes, head)
+
+    def verify_entry(self, leaf_index: int | None = None, *, event_id: str | None = None) -> ServerVerdict:
+        """Have the server verify an entry from its stored bytes, and return what it says.
+
+        The verdict is the server's word, except that the head it names is verified here. `get` proves the entry to
+        this side and needs no trust.
+
+        Raises:
+            LedgerError: The server refused, could not be reached in time, or named a head that does not hold.
+        """
+        request = ledger_pb2.VerifyEntryRequest(log=self.log)
+        _choose(request, leaf_index, event_id, None)
+        response = self._connection.call(lambda stubs: stubs.ledger.VerifyEntry, request)
+        return ServerVerdict(
+            ledger_pb2.Verdict.Name(response.verdict).removeprefix("VERDICT_").lower(),
+            response.leaf_index,
+            tuple(VerificationCheck(check.name, check.passed, check.detail) for check in response.checks),
+            self.accept(response.checkpoint),
+        )
+
+    def _prove_leaf(self, leaf_index: int, leaf_hash: bytes, tree_size: int) -> tuple[Head, tuple[bytes, ...]]:
+        request = ledger_pb2.GetInclusionProofRequest(log=self.log, leaf_index=leaf_index, tree_size=tree_size)
+        response = self._connection.call(lambda stubs: stubs.ledger.GetInclusionProof, request)
+        return self._check_inclusion(response, leaf_index, leaf_hash, tree_size)
+
+    def _check_inclusion(
+        self, response: ledger_pb2.GetInclusionProofResponse, leaf_index: int, leaf_hash: bytes, tree_size: int
+    ) -> tuple[Head, tuple[bytes, ...]]:
+        head = self.accept(response.checkpoint)
+        if tree_size and head.checkpoint.tree_size != tree_size:
+            raise ContentMismatchError(
+                f"a proof for tree size {tree_size} was asked for, and one for {head.checkpoint.tree_size} given"
+            )
+        hashes = tuple(response.inclusion_proof.hashes)
+        verify_inclusion(leaf_hash, leaf_index, head.checkpoint.tree_size, head.checkpoint.root_hash, hashes)
+        return head, hashes
+
+    def _verify_range(self, begin: int, leaf_hashes: Sequence[bytes], head: Head) -> tuple[bytes, ...]:
+        request = ledger_pb2.GetRangeProofRequest(
+            log=self.log, begin=begin, end=begin + len(leaf_hashes), tree_size=head.checkpoint.tree_size
+        )
+        response = self._connection.call(lambda stubs: stubs.ledger.GetRangeProof, request)
+        hashes = tuple(response.range_proof.hashes)
+        verify_range(begin, leaf_hashes, head.checkpoint.tree_size, head.checkpoint.root_hash, hashes)
+        return hashes
+
+
+def _choose(
+    request: ledger_pb2.GetEntryRequest | ledger_pb2.GetInclusionProofRequest | ledger_pb2.VerifyEntryRequest,
+    leaf_index: int | None,
+    event_id: str | None,
+    leaf_hash: bytes | None,
+) -> None:
+    given = [value for value in (leaf_index, event_id, leaf_hash) if value is not None]
+    if len(given) != 1:
+        raise InvalidRequestError(
+            [FieldViolation("entry", "give one of leaf_index, event_id and leaf_hash")],
+        )
+    if leaf_index is not None:
+        if not 0 <= leaf_index < 1 << 63:
+            raise InvalidRequestError([FieldViolation("leaf_index", f"is {leaf_index}; indexes count from 0")])
+        request.leaf_index = leaf_index
+    elif event_id is not None:
+        request.event_id = event_id
+    elif leaf_hash is not None and not isinstance(request, ledger_pb2.VerifyEntryRequest):
+        request.leaf_hash = leaf_hash

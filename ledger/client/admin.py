@@ -1,0 +1,169 @@
+"""The calls that administer logs and API keys.
+
+What they return is the server's statement about its own records, of which a client can verify nothing; the records
+are entries of the log as well, and there they can be verified. The rule that must not break: a secret is handed out
+once, in a value that does not print it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ledger.client._caller import Caller
+from ledger.client.values import ApiKeyInfo, LogInfo, NewApiKey, Role, ServerInfo
+from ledger.v1 import admin_pb2, ledger_pb2
+
+
+class Administration(Caller):
+    """A client that administers a server; needs no verifier key."""
+
+    def server_info(self) -> ServerInfo:
+        """Return what the server says of itself.
+
+        Raises:
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        response = self._connection.call(lambda stubs: stubs.ledger.GetServerInfo, ledger_pb2.GetServerInfoRequest())
+        return ServerInfo(
+            response.version,
+            response.schema_version,
+            response.max_event_bytes,
+            response.max_personal_bytes,
+            response.max_batch_events,
+            response.max_batch_bytes,
+        )
+
+    def create_log(self, name: str) -> LogInfo:
+        """Make a log, and return it with its verifier key.
+
+        Raises:
+            LogExistsError: There is one of that name.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        request = admin_pb2.CreateLogRequest(name=name)
+        return _log_info(self._connection.call(lambda stubs: stubs.admin.CreateLog, request).log)
+
+    def list_logs(self) -> list[LogInfo]:
+        """Return the logs that the credential may use, by name, as the server states them.
+
+        Raises:
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        response = self._connection.call(lambda stubs: stubs.admin.ListLogs, admin_pb2.ListLogsRequest())
+        return [_log_info(log) for log in response.logs]
+
+    def stated_log(self, name: str) -> LogInfo:
+        """Return one log as the server states it, nothing verified.
+
+        Raises:
+            LogNotFoundError: There is no such log, and the credential may know.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        request = admin_pb2.GetLogRequest(name=name)
+        return _log_info(self._connection.call(lambda stubs: stubs.admin.GetLog, request).log)
+
+    def create_key(
+        self,
+        label: str,
+        roles: Sequence[Role],
+        *,
+        personal: bool = False,
+        expires_in_days: int = 0,
+        certificate_name: str = "",
+    ) -> NewApiKey:
+        """Make a credential of the log.
+
+        Args:
+            label: What it is for, in words, without personal data.
+            roles: What it may do, at least one.
+            personal: Whether it may see personal sections.
+            expires_in_days: Days until it ends; 0 for the server's default.
+            certificate_name: For a certificate credential, the subject alternative name.
+
+        Raises:
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        request = admin_pb2.CreateApiKeyRequest(
+            log=self.log,
+            label=label,
+            roles=[admin_pb2.Role.ValueType(role) for role in roles],
+            personal=personal,
+            expires_in_days=expires_in_days,
+            certificate_name=certificate_name,
+        )
+        response = self._connection.call(lambda stubs: stubs.admin.CreateApiKey, request)
+        return NewApiKey(_key_info(response.api_key), response.secret)
+
+    def list_keys(self) -> list[ApiKeyInfo]:
+        """Return the credentials of the log, in the order in which they were made.
+
+        Raises:
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        request = admin_pb2.ListApiKeysRequest(log=self.log)
+        response = self._connection.call(lambda stubs: stubs.admin.ListApiKeys, request)
+        return [_key_info(key) for key in response.api_keys]
+
+    def rotate_key(self, key_id: str, *, overlap_seconds: int = 0) -> NewApiKey:
+        """Give the principal of a credential a new secret.
+
+        Args:
+            key_id: Public id of the credential to replace.
+            overlap_seconds: How long the old secret still works.
+
+        Raises:
+            ApiKeyNotFoundError: The log has no such credential.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        request = admin_pb2.RotateApiKeyRequest(log=self.log, key_id=key_id, overlap_seconds=overlap_seconds)
+        response = self._connection.call(lambda stubs: stubs.admin.RotateApiKey, request)
+        return NewApiKey(_key_info(response.api_key), response.secret)
+
+    def revoke_key(self, key_id: str) -> ApiKeyInfo:
+        """End a credential; when this returns, nothing it asks for is done any more.
+
+        Raises:
+            ApiKeyNotFoundError: The log has no such credential.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        request = admin_pb2.RevokeApiKeyRequest(log=self.log, key_id=key_id)
+        return _key_info(self._connection.call(lambda stubs: stubs.admin.RevokeApiKey, request).api_key)
+
+    def confirm_clock(self) -> int:
+        """Confirm the server's wall clock after a jump; return the index of the entry that records it.
+
+        Raises:
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        request = admin_pb2.ConfirmClockRequest(log=self.log)
+        return self._connection.call(lambda stubs: stubs.admin.ConfirmClock, request).leaf_index
+
+
+def _log_info(log: admin_pb2.Log) -> LogInfo:
+    return LogInfo(
+        log.name,
+        log.origin,
+        log.verifier_key,
+        log.tree_size,
+        log.root_hash,
+        log.published_size,
+        admin_pb2.LogState.Name(log.state).removeprefix("LOG_STATE_").lower(),
+        log.state_reason,
+        log.guard,
+        log.guard_separate,
+    )
+
+
+def _key_info(key: admin_pb2.ApiKey) -> ApiKeyInfo:
+    return ApiKeyInfo(
+        key.key_id,
+        key.principal,
+        key.label,
+        # A role that a newer server knows is left out rather than misnamed.
+        tuple(role for role in Role if int(role) in map(int, key.roles)),
+        key.personal,
+        key.created_at,
+        key.expires_at,
+        key.revoked_at,
+        key.certificate_name,
+    )

@@ -1,0 +1,190 @@
+"""The channel to the server: made when first needed, with retries.
+
+The rule that must not break: a call that is made again sends the same bytes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+from typing import Final, TypeVar
+
+import grpc
+
+from ledger.client._status import error_of, failure_of
+from ledger.client.options import Options
+from ledger.client.retry import retry_delay
+from ledger.clock import Clock, SystemClock
+from ledger.errors import FieldViolation, InvalidRequestError, LedgerError, ServerUnreachableError
+from ledger.v1.admin_pb2_grpc import AdminServiceStub
+from ledger.v1.ledger_pb2_grpc import LedgerServiceStub
+
+MAX_MESSAGE_BYTES: Final = 5 * 1024 * 1024
+"""Largest message that is sent or taken; above every limit of the server, so that its own answer arrives."""
+
+_CHANNEL_OPTIONS: Final = (
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # Retries are made here, where it is known which calls are safe; a server that is back is found again quickly.
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
+# A proxy would see an unencrypted API key.
+_PLAIN_OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Stubs:
+    """The two services of one channel."""
+
+    ledger: LedgerServiceStub
+    admin: AdminServiceStub
+
+
+class Connection:
+    """Calls to one server under one credential. Safe for use by several threads; not after a fork."""
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        clock: Clock | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] | None = None,
+        on_retry: Callable[[LedgerError, float], None] | None = None,
+    ) -> None:
+        """Keep the settings; nothing is connected yet.
+
+        Args:
+            options: Where the server is, and the credential.
+            clock: Measures the time that a call takes.
+            sleep: Waits between attempts, seconds.
+            jitter: Returns a random number in [0, 1).
+            on_retry: Told of each failed attempt that is made again, and of the wait in seconds.
+        """
+        self._options = options
+        self._clock = clock if clock is not None else SystemClock()
+        self._sleep = sleep
+        self._jitter = jitter if jitter is not None else SystemRandom().random
+        self._on_retry = on_retry
+        self._lock = threading.Lock()  # guards _channel and _stubs
+        self._channel: grpc.Channel | None = None
+        self._stubs: Stubs | None = None
+        self._metadata = (("authorization", f"Bearer {options.api_key}"),) if options.api_key is not None else ()
+
+    def call(self, choose: Callable[[Stubs], grpc.UnaryUnaryMultiCallable[Q, R]], request: Q) -> R:
+        """Make a call that is safe to repeat, and repeat it while that can help and the time allows.
+
+        Args:
+            choose: Picks the method.
+            request: The request, sent unchanged in every attempt.
+
+        Raises:
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        begin = self._now()
+        attempt = 0
+        while True:
+            attempt += 1
+            remaining = self._options.timeout_seconds - (self._now() - begin)
+            try:
+                return choose(self._connected())(request, timeout=max(remaining, 0.001), metadata=self._metadata)
+            except grpc.RpcError as rpc_error:
+                remaining = self._options.timeout_seconds - (self._now() - begin)
+                self._wait_or_raise(rpc_error, attempt, remaining)
+
+    def stream(
+        self,
+        choose: Callable[[Stubs], grpc.UnaryStreamMultiCallable[Q, R]],
+        next_request: Callable[[], Q | None],
+        *,
+        endless: bool = False,
+    ) -> Iterator[R]:
+        """Read streams one after the other until nothing is left to ask for.
+
+        A stream that breaks is asked for again, from where the caller then stands.
+
+        Args:
+            choose: Picks the method.
+            next_request: Returns the request for what is still missing; None when nothing is.
+            endless: Whether a stream follows the log; otherwise it must end within the time of a call.
+
+        Raises:
+            LedgerError: The server refused, could not be reached in time, or ended a stream without an answer.
+        """
+        begin = self._now()
+        attempt = 0
+        while (request := next_request()) is not None:
+            timeout = None if endless else self._options.timeout_seconds
+            call = choose(self._connected())(request, timeout=timeout, metadata=self._metadata)
+            answered = False
+            try:
+                for message in call:
+                    begin, attempt, answered = self._now(), 0, True
+                    yield message
+            except grpc.RpcError as rpc_error:
+                attempt += 1
+                self._wait_or_raise(rpc_error, attempt, self._options.timeout_seconds - (self._now() - begin))
+                continue
+            finally:
+                call.cancel()
+            if not answered:
+                raise ServerUnreachableError(
+                    f"the server at {self._options.address} ended a stream without an answer",
+                    hint="it may be stopping; the call can be made again safely",
+                )
+
+    def close(self) -> None:
+        """Close the channel; a later call makes a new one."""
+        with self._lock:
+            channel, self._channel, self._stubs = self._channel, None, None
+        if channel is not None:
+            channel.close()
+
+    def _wait_or_raise(self, rpc_error: grpc.RpcError, attempt: int, remaining_seconds: float) -> None:
+        error = error_of(rpc_error, self._options.address)
+        delay = retry_delay(failure_of(rpc_error), attempt, remaining_seconds, self._jitter)
+        if delay is None:
+            raise error from rpc_error
+        if self._on_retry is not None:
+            self._on_retry(error, delay)
+        self._sleep(delay)
+
+    def _connected(self) -> Stubs:
+        with self._lock:
+            if self._stubs is None:
+                self._channel = _open_channel(self._options)
+                self._stubs = Stubs(LedgerServiceStub(self._channel), AdminServiceStub(self._channel))
+            return self._stubs
+
+    def _now(self) -> float:
+        return self._clock.boottime_us() / 1e6
+
+
+def _open_channel(options: Options) -> grpc.Channel:
+    if not options.tls:
+        return grpc.insecure_channel(options.target, options=(*_CHANNEL_OPTIONS, *_PLAIN_OPTIONS))
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=_read(options.tls_ca, "tls_ca"),
+        private_key=_read(options.tls_key, "tls_key"),
+        certificate_chain=_read(options.tls_cert, "tls_cert"),
+    )
+    return grpc.secure_channel(options.target, credentials, options=_CHANNEL_OPTIONS)
+
+
+def _read(path: str | Path | None, name: str) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidRequestError([FieldViolation(name, f"{path} cannot be read: {error.strerror}")]) from error

@@ -1,0 +1,157 @@
+"""The last trusted checkpoint of a log, on disk, shared by all processes of a user.
+
+The rule that must not break: what is on disk was verified under the pinned key and never goes back, whichever of
+several processes wrote it last; and its place follows from the pinned key alone, never from anything a server says.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from ledger.errors import FieldViolation, InvalidRequestError
+
+_DIRECTORY_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
+_MAX_STATE_BYTES: Final = 1_000_000
+
+
+class HeadFile:
+    """The file that holds one log's last trusted checkpoint as the full signed note.
+
+    Safe for use by several processes; within a process the caller serialises the use of one instance.
+    """
+
+    def __init__(self, directory: Path, verifier_key: str) -> None:
+        """Name the file; nothing is touched yet.
+
+        Args:
+            directory: Directory of all trusted checkpoints; made, with mode 0700, when first needed.
+            verifier_key: The pinned key, in its one spelling.
+        """
+        name = hashlib.sha256(verifier_key.encode()).hexdigest()
+        self._directory = directory
+        self.path = directory / f"{name}.checkpoint"
+        self._lock_path = directory / f"{name}.lock"
+        self._name = name
+
+    def read(self) -> bytes | None:
+        """Return the note, at most 1,000,000 bytes; None where no head was trusted yet.
+
+        Raises:
+            InvalidRequestError: The file cannot be read, or is too large for a note.
+        """
+        try:
+            with self.path.open("rb") as file:
+                note = file.read(_MAX_STATE_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unusable(self._directory, error) from error
+        if len(note) > _MAX_STATE_BYTES:
+            raise InvalidRequestError([FieldViolation("state", f"{self.path} is too large for a checkpoint")])
+        return note
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from changing the file; to be held for file operations only, never for a call.
+
+        Raises:
+            InvalidRequestError: The directory cannot be made or written.
+        """
+        try:
+            self._directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        except OSError as error:
+            raise _unusable(self._directory, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def write(self, note: bytes) -> None:
+        """Replace the note; durable when it returns. The caller holds the lock.
+
+        Raises:
+            InvalidRequestError: The directory cannot be written.
+        """
+        self._write(self.path, note)
+
+    def write_evidence(self, evidence: bytes, kind: str) -> Path:
+        """Keep evidence beside the head, under a name of its own, and return its path.
+
+        Args:
+            evidence: The file's bytes.
+            kind: `fork`, or `refused` for two heads that could not be connected.
+
+        Raises:
+            InvalidRequestError: The directory cannot be written.
+        """
+        digest = hashlib.sha256(evidence).hexdigest()[:16]
+        path = self._directory / f"{self._name}.{kind}-{digest}.json"
+        with self.locked():
+            self._write(path, evidence)
+        return path
+
+    def _write(self, path: Path, data: bytes) -> None:
+        try:
+            write_atomically(path, data)
+        except OSError as error:
+            raise _unusable(self._directory, error) from error
+
+
+def write_atomically(path: Path, data: bytes, mode: int = _FILE_MODE) -> None:
+    """Write a file whole or not at all; durable when it returns.
+
+    Args:
+        path: The file; replaced where it exists.
+        data: All its bytes.
+        mode: Its permission bits.
+
+    Raises:
+        OSError: The directory does not exist or cannot be written.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(temporary).unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable.
+
+    Raises:
+        OSError: It cannot be opened or synced.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(directory: Path, error: OSError) -> InvalidRequestError:
+    return InvalidRequestError(
+        [
+            FieldViolation(
+                "state", f"the directory of trusted checkpoints, {directory}, cannot be used: {error.strerror}"
+            )
+        ],
+        hint="name a directory that this user may write, with LOGPROOF_STATE or --state DIR",
+    )
