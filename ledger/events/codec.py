@@ -285,7 +285,7 @@ def _metadata_size(entries: Iterable[event_pb2.MetadataEntry], keys: set[str]) -
         text = value.text
         # Most values are short texts; a call for each would cost as much as the rest of the loop.
         value_size = 2 + len(text) if 0 < len(text) <= _SHORT_VALUE else _value_size(value)
-        if value_size < 0 or key <= previous or key in keys or not _matches_key(key):
+        if key < previous or key in keys or not _matches_key(key):
             return _BAD
         keys.add(key)
         previous = key

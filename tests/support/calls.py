@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
 
 from ledger.events.codec import encode_event, encode_personal
 from ledger.events.event import Actor, ActorType, Event, MetadataEntry, Outcome, PersonalData, Target
 from ledger.events.ids import new_event_id
 from ledger.v1 import ledger_pb2
 
+D = TypeVar("D", bound=Message)
 _NUMBERS = itertools.count()
 OCCURRED_AT = 1_790_000_000_000_000
 
@@ -51,7 +53,6 @@ class Failure:
         metadata: Metadata of the ErrorInfo.
         fields: Violated fields, each with its description.
         retry_seconds: Of RetryInfo; None where there is none.
-        trailer_bytes: Size of the details as they travelled, before base64.
     """
 
     code: grpc.StatusCode
@@ -60,7 +61,6 @@ class Failure:
     metadata: dict[str, str]
     fields: dict[str, str]
     retry_seconds: float | None
-    trailer_bytes: int
 
 
 def failure(call: Callable[[], object]) -> Failure:
@@ -78,22 +78,25 @@ def failure(call: Callable[[], object]) -> Failure:
 def told(error: grpc.RpcError) -> Failure:
     """Return what the error of a call says; it must follow AIP-193."""
     assert isinstance(error, grpc.Call)
-    reason, metadata, fields, retry = "", {}, {}, None
-    status = rpc_status.from_call(error)
-    kinds = [] if status is None else [detail.TypeName() for detail in status.details]
-    assert len(kinds) == len(set(kinds))
-    for detail in () if status is None else status.details:
-        info, request, delay = (
-            error_details_pb2.ErrorInfo(),
-            error_details_pb2.BadRequest(),
-            error_details_pb2.RetryInfo(),
-        )
-        if detail.Unpack(info):
-            assert info.domain == "logproof"
-            reason, metadata = info.reason, dict(info.metadata)
-        elif detail.Unpack(request):
-            fields = {violation.field: violation.description for violation in request.field_violations}
-        elif detail.Unpack(delay):
-            retry = delay.retry_delay.seconds + delay.retry_delay.nanos / 1e9
-    size = 0 if status is None else status.ByteSize()
-    return Failure(error.code(), error.details() or "", reason, metadata, fields, retry, size)
+    data = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
+    assert isinstance(data, bytes)
+    status = status_pb2.Status.FromString(data)
+    if data:
+        assert (status.code, status.message) == (error.code().value[0], error.details())
+        assert len({detail.type_url for detail in status.details}) == len(status.details)
+    info = _detail(status, error_details_pb2.ErrorInfo())
+    request = _detail(status, error_details_pb2.BadRequest())
+    retry = _detail(status, error_details_pb2.RetryInfo())
+    assert not data or (info is not None and info.domain == "logproof")
+    return Failure(
+        code=error.code(),
+        message=error.details() or "",
+        reason=info.reason if info else "",
+        metadata=dict(info.metadata) if info else {},
+        fields={found.field: found.description for found in request.field_violations} if request else {},
+        retry_seconds=retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9 if retry else None,
+    )
+
+
+def _detail(status: status_pb2.Status, empty: D) -> D | None:
+    return empty if any(detail.Unpack(empty) for detail in status.details) else None

@@ -233,6 +233,8 @@ def test_exported_tiles_verify(run: Run, server: LyingServer) -> None:
 
 
 def test_log_is_shown_with_its_key_and_verified_head(run: Run, server: LyingServer) -> None:
+    first_contact = json.loads(run("log", "show", "--format", "json").out)
+    assert first_contact["level"] == "pinned key, tail unproven"
     _append(run, 2)
 
     shown = json.loads(run("log", "show", "default", "--format", "json").out)

@@ -62,6 +62,8 @@ def test_first_head_is_believed_under_the_key_alone_and_the_next_under_the_head(
 
     assert trust.head is None
     assert trust.accept(log.note(3), None, 0, Source(log)).level is Level.PINNED_KEY
+    assert trust.head is not None
+    assert trust.head.level is Level.PINNED_KEY
     assert trust.accept(log.note(5), log.consistency(3, 5), 3, Source(log)).level is Level.PINNED_HEAD
 
 

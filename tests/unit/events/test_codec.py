@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 import random
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -36,6 +38,7 @@ from ledger.events.wire import read_event, read_personal
 from ledger.v1 import event_pb2
 from tests.support.broken_events import BROKEN_EVENTS, BROKEN_PERSONAL_DATA, LEAST_EVENT, entries
 from tests.support.sections import damage, damage_bytes, encode_nodes, event_nodes, personal_nodes, sections
+from tests.vectors.generate_events import FILE
 
 _EVENT = Event(
     event_id="01890a5d-ac96-774b-bcce-b302099a8057",
@@ -185,6 +188,25 @@ def test_personal_data_beyond_one_limit_are_refused(personal: PersonalData, base
 
 def _values(section: Event | PersonalData) -> dict[str, Any]:
     return {field.name: getattr(section, field.name) for field in fields(section)}
+
+
+def test_name_of_a_target_beyond_the_limit_is_refused() -> None:
+    personal = replace(_RICH_PERSONAL, target_names=("x" * 257,))
+    with pytest.raises(InvalidEventError, match="257 bytes"):
+        codec.check_sections(codec.encode_event(_RICH), codec.encode_personal(personal))
+
+
+_VECTORS = json.loads(FILE.read_bytes())["sections"]
+
+
+@pytest.mark.parametrize("vector", _VECTORS, ids=[f"{v['kind']}: {v['case']}" for v in _VECTORS])
+def test_server_accepts_and_refuses_what_the_vectors_say(vector: dict[str, Any]) -> None:
+    data = base64.b64decode(vector["section"])
+    names = vector.get("flat", {}).get("targets") or ("target_name" in vector.get("flat", {}))
+    targets = tuple(Target("any") for _ in names) if isinstance(names, list) else (Target("any"),) * names
+    event = codec.encode_event(replace(LEAST_EVENT, targets=targets))
+    accepted = _verdict(data, b"") if vector["kind"] == "event" else _verdict(event, data)
+    assert (accepted is not None) == (vector["ok"] and not vector["beyond"])
 
 
 def test_limits_of_both_sections_together_are_held() -> None:

@@ -1,0 +1,1 @@
+"""The HTTP port: health and metrics for tools that do not speak gRPC. Off unless asked for."""

@@ -1,0 +1,123 @@
+"""AppendStream: messages are queued as they come and answered in their order.
+
+Several messages are in flight at once, so those of one stream share commits. The rule that must not break: answers
+come in the order of the messages, one for each, and an error is the answer to its message alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Final
+
+from ledger.errors import FieldViolation, InvalidRequestError, ShuttingDownError
+from ledger.rpc.appends import Appends, Submitted
+from ledger.rpc.binding import Call, parse_request
+from ledger.rpc.errors import refusal_of
+from ledger.rpc.parts import Parts
+from ledger.v1 import ledger_pb2
+
+MAX_IN_FLIGHT: Final = 64
+"""Messages of one stream that wait for their answers; the next is taken when one was answered."""
+
+
+class AppendStreams:
+    """Serves AppendStream."""
+
+    def __init__(self, parts: Parts, appends: Appends) -> None:
+        """Keep the parts."""
+        self._parts = parts
+        self._appends = appends
+
+    async def append_stream(
+        self, call: Call, messages: AsyncIterator[bytes]
+    ) -> AsyncGenerator[ledger_pb2.AppendStreamResponse, None]:
+        """Answer the messages of one stream.
+
+        Raises:
+            LedgerError: The stream may not append to the log of its first message, or the server stops.
+        """
+        stream = _Stream(self._parts, self._appends, call)
+        stopping = self._parts.growth.stopping
+        reader = asyncio.create_task(stream.read(messages))
+        # When the server stops, what was read is still answered.
+        stopper = asyncio.create_task(_cancel_after(stopping, reader))
+        try:
+            while (item := await stream.pending.get()) is not None:
+                answer = await stream.answer(item)
+                stream.window.release()
+                yield answer
+            if stopping.is_set():
+                raise ShuttingDownError("the server is stopping", hint="send what was not answered again as it was")
+            await reader
+        finally:
+            reader.cancel()
+            stopper.cancel()
+            await asyncio.gather(reader, stopper, return_exceptions=True)
+
+
+class _Stream:
+    """One stream: what was read of it and is not answered yet."""
+
+    def __init__(self, parts: Parts, appends: Appends, call: Call) -> None:
+        self.pending: asyncio.Queue[Submitted | Exception | None] = asyncio.Queue()
+        self.window = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._parts = parts
+        self._appends = appends
+        self._call = call
+        self._log = ""
+
+    async def read(self, messages: AsyncIterator[bytes]) -> None:
+        """Queue the messages until they end."""
+        try:
+            async for data in messages:
+                await self.window.acquire()
+                self.pending.put_nowait(await self._take(data))
+        finally:
+            self.pending.put_nowait(None)
+
+    async def _take(self, data: bytes) -> Submitted | Exception:
+        """Queue the event of a message, or return why not.
+
+        Raises:
+            LedgerError: It is the first message, and the stream is refused.
+        """
+        try:
+            request = parse_request(ledger_pb2.AppendStreamRequest, data)
+        except Exception as error:  # noqa: BLE001 - the answer to this message
+            return error
+        if not self._log:
+            await self._parts.workers.run(lambda: self._call.authorise(request))
+            self._log = request.log
+        try:
+            if self._parts.registry.is_open(self._log):
+                return self._submit(request)
+            return await self._parts.workers.run(lambda: self._submit(request))
+        except Exception as error:  # noqa: BLE001 - the answer to this message
+            return error
+
+    def _submit(self, request: ledger_pb2.AppendStreamRequest) -> Submitted:
+        if request.log not in {"", self._log}:
+            raise InvalidRequestError(
+                [FieldViolation("log", f"is {request.log[:80]!r}; the stream's first message named {self._log!r}")]
+            )
+        return self._appends.submit(self._call, self._log, request.sections, request.options)
+
+    async def answer(self, item: Submitted | Exception) -> ledger_pb2.AppendStreamResponse:
+        """Return the answer to a message, once there is one."""
+        try:
+            if isinstance(item, Submitted):
+                return ledger_pb2.AppendStreamResponse(response=await self._appends.acknowledge(item))
+            error = item
+        except Exception as failure:  # noqa: BLE001 - the answer to this message
+            error = failure
+        refusal = refusal_of(error)
+        self._parts.metrics.refused(refusal.reason, 1)
+        return ledger_pb2.AppendStreamResponse(
+            error=ledger_pb2.StreamError(code=refusal.code.value[0], message=refusal.message, status=refusal.details)
+        )
+
+
+async def _cancel_after(event: asyncio.Event, task: asyncio.Task[None]) -> None:
+    await event.wait()
+    task.cancel()

@@ -1,0 +1,225 @@
+"""Append and AppendBatch: sections are checked, queued, and answered once they are durable.
+
+The rule that must not break: an answer is sent only after the synced commit, and everything in it, proofs included, is
+under the one signed head that it carries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final
+
+from ledger.engine import requests
+from ledger.engine.access import Caller
+from ledger.engine.requests import AppendResult, NewEntry
+from ledger.errors import (
+    BatchConflictError,
+    BatchInvalidError,
+    BatchProblem,
+    BatchTooLargeError,
+    EventIdReusedError,
+    EventTooLargeError,
+    IndexBeyondTreeError,
+    InvalidEventError,
+    UnsupportedError,
+)
+from ledger.events.codec import check_sections
+from ledger.rpc.binding import Call, Later
+from ledger.rpc.checks import RequestChecks
+from ledger.rpc.convert import acknowledgement_message, add_acknowledgements, checkpoint_message
+from ledger.rpc.parts import Parts
+from ledger.v1 import ledger_pb2, proof_pb2
+
+MAX_BATCH_EVENTS: Final = 1000
+"""Most events of a batch."""
+
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Largest batch, bytes of both sections of all events together."""
+
+_ACK_LEVELS: Final = frozenset(ledger_pb2.AckLevel.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Proofs:
+    """What an append wants proved, and of which log."""
+
+    log: str
+    wants_inclusion: bool
+    trusted_tree_size: int
+
+    @property
+    def are_wanted(self) -> bool:
+        return self.wants_inclusion or self.trusted_tree_size > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An append that waits for its commit."""
+
+    future: Future[AppendResult]
+    proofs: _Proofs
+
+
+class Appends:
+    """Appends to logs."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Keep the parts."""
+        self._parts = parts
+
+    def append(self, call: Call, request: ledger_pb2.AppendRequest) -> Later[ledger_pb2.AppendResponse]:
+        """Append one event."""
+        submitted = self.submit(call, request.log, request.sections, request.options)
+        return lambda: self.acknowledge(submitted)
+
+    def append_batch(self, call: Call, request: ledger_pb2.AppendBatchRequest) -> Later[ledger_pb2.AppendBatchResponse]:
+        """Append events, all or none."""
+        sections = request.sections
+        call.events = max(len(sections), 1)
+        self._check_options(request.log, request.options)
+        entries = _checked_batch(sections)
+        submitted = self._submit(call, request.log, entries, request.options)
+        return lambda: self._acknowledge_batch(submitted)
+
+    def submit(
+        self, call: Call, log: str, sections: ledger_pb2.EventSections, options: ledger_pb2.AppendOptions
+    ) -> Submitted:
+        """Check one event and queue it; blocks only where the log is not open.
+
+        Raises:
+            LedgerError: It was refused; nothing is queued.
+        """
+        self._check_options(log, options)
+        event, personal = sections.event, sections.personal
+        event_id = check_sections(event, personal)
+        return self._submit(call, log, [NewEntry(event_id.encode(), event, personal)], options)
+
+    async def acknowledge(self, submitted: Submitted) -> ledger_pb2.AppendResponse:
+        """Return the answer for one event, once it is durable.
+
+        Raises:
+            LedgerError: It was refused, or whether it was appended is not known.
+        """
+        result = await asyncio.wrap_future(submitted.future)
+        response = ledger_pb2.AppendResponse(
+            acknowledgement=acknowledgement_message(result.entries[0]), checkpoint=checkpoint_message(result.head)
+        )
+        if submitted.proofs.are_wanted:
+            await self._parts.workers.run(lambda: self._prove(submitted.proofs, result, response))
+        return response
+
+    async def _acknowledge_batch(self, submitted: Submitted) -> ledger_pb2.AppendBatchResponse:
+        try:
+            result = await asyncio.wrap_future(submitted.future)
+        except EventIdReusedError as error:
+            # The engine tells a single event's refusal as it is; in a batch it has a position, even in one of one.
+            raise BatchConflictError([BatchProblem(0, error)], 1) from error
+        response = ledger_pb2.AppendBatchResponse(checkpoint=checkpoint_message(result.head))
+        add_acknowledgements(response, result.entries)
+        if submitted.proofs.are_wanted:
+            await self._parts.workers.run(lambda: self._prove_batch(submitted.proofs, result, response))
+        return response
+
+    def _check_options(self, log: str, options: ledger_pb2.AppendOptions) -> None:
+        checks = RequestChecks()
+        checks.known("options.ack_level", options.ack_level, _ACK_LEVELS)
+        checks.index("options.trusted_tree_size", options.trusted_tree_size)
+        checks.finish()
+        if options.ack_level == ledger_pb2.ACK_LEVEL_WITNESSED:
+            raise UnsupportedError(
+                "this server has no witnesses, so no append can wait for a cosigned head",
+                hint="ask for ACK_LEVEL_INTEGRATED",
+                metadata={"ackLevel": "ACK_LEVEL_WITNESSED"},
+            )
+        if options.trusted_tree_size:
+            self._check_trusted(log, options.trusted_tree_size)
+
+    def _check_trusted(self, log: str, trusted_tree_size: int) -> None:
+        """Refuse, before anything is appended, a size that the log has not reached."""
+        with self._parts.registry.use(log) as opened:
+            newest = opened.signed_head().tree_size
+        if trusted_tree_size > newest:
+            raise IndexBeyondTreeError(
+                f"the trusted tree size {trusted_tree_size} is beyond the newest head, whose size is {newest}; "
+                "nothing was appended",
+                hint="if that size came from a checkpoint of this log, the log was set back: keep that checkpoint",
+                metadata={"treeSize": str(trusted_tree_size), "newestTreeSize": str(newest)},
+            )
+
+    def _submit(
+        self, call: Call, log: str, entries: Sequence[NewEntry], options: ledger_pb2.AppendOptions
+    ) -> Submitted:
+        caller: Caller = call.caller
+        request = requests.AppendRequest(
+            key_id=caller.key_id,
+            principal=caller.principal,
+            entries=entries,
+            deadline=call.wait_until(self._parts.clock.boottime_us()),
+        )
+        with self._parts.registry.use(log) as opened:
+            future = opened.submit(request)
+        return Submitted(future, _Proofs(log, options.include_inclusion_proof, options.trusted_tree_size))
+
+    def _prove(self, proofs: _Proofs, result: AppendResult, response: ledger_pb2.AppendResponse) -> None:
+        size = result.head.tree_size
+        with self._parts.registry.use(proofs.log) as opened, opened.read() as reader:
+            if proofs.wants_inclusion:
+                index = result.entries[0].leaf_index
+                response.inclusion_proof.leaf_index = index
+                response.inclusion_proof.tree_size = size
+                response.inclusion_proof.hashes.extend(reader.inclusion_proof(index, size))
+            if proofs.trusted_tree_size:
+                hashes = reader.consistency_proof(proofs.trusted_tree_size, size)
+                response.consistency_proof.CopyFrom(_consistency(proofs, size, hashes))
+
+    def _prove_batch(self, proofs: _Proofs, result: AppendResult, response: ledger_pb2.AppendBatchResponse) -> None:
+        size = result.head.tree_size
+        with self._parts.registry.use(proofs.log) as opened, opened.read() as reader:
+            if proofs.wants_inclusion:
+                indexes = sorted({entry.leaf_index for entry in result.entries})
+                response.inclusion_proof.leaf_indexes.extend(indexes)
+                response.inclusion_proof.tree_size = size
+                response.inclusion_proof.hashes.extend(reader.batch_inclusion_proof(indexes, size))
+            if proofs.trusted_tree_size:
+                hashes = reader.consistency_proof(proofs.trusted_tree_size, size)
+                response.consistency_proof.CopyFrom(_consistency(proofs, size, hashes))
+
+
+def _consistency(proofs: _Proofs, size: int, hashes: Sequence[bytes]) -> proof_pb2.ConsistencyProof:
+    return proof_pb2.ConsistencyProof(first_size=proofs.trusted_tree_size, second_size=size, hashes=hashes)
+
+
+def _checked_batch(sections: Sequence[ledger_pb2.EventSections]) -> list[NewEntry]:
+    """Return the entries of a batch, or refuse it with everything that is wrong with it."""
+    if not 1 <= len(sections) <= MAX_BATCH_EVENTS:
+        if not sections:
+            checks = RequestChecks()
+            checks.refuse("sections", f"is empty; a batch has 1 to {MAX_BATCH_EVENTS} events")
+            checks.finish()
+        raise BatchTooLargeError(
+            f"the batch has {len(sections)} events; the limit is {MAX_BATCH_EVENTS}",
+            hint="send it in parts",
+            metadata={"events": str(len(sections)), "maxEvents": str(MAX_BATCH_EVENTS)},
+        )
+    pairs = [(event.event, event.personal) for event in sections]
+    size = sum([len(event) + len(personal) for event, personal in pairs])
+    if size > MAX_BATCH_BYTES:
+        raise BatchTooLargeError(
+            f"the sections of the batch are {size} bytes; the limit is {MAX_BATCH_BYTES}",
+            hint="send it in parts",
+            metadata={"bytes": str(size), "maxBytes": str(MAX_BATCH_BYTES)},
+        )
+    try:
+        # The hot path: all are good.
+        return [NewEntry(check_sections(event, personal).encode(), event, personal) for event, personal in pairs]
+    except (InvalidEventError, EventTooLargeError):
+        problems = []
+        for position, (event, personal) in enumerate(pairs):
+            try:
+                check_sections(event, personal)
+            except (InvalidEventError, EventTooLargeError) as error:
+                problems.append(BatchProblem(position, error))
+        raise BatchInvalidError(problems, len(pairs)) from None

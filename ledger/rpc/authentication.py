@@ -1,0 +1,163 @@
+"""Who calls: an API key in the metadata, or the client certificate of the connection.
+
+A call without a good key is refused before its message is read. The rule that must not break: only that a text is the
+key of a credential is remembered between calls, which never changes; whether the credential is still live is read from
+the log's records for each call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from ledger.auth.api_keys import credentials_refused
+from ledger.engine.access import Caller
+from ledger.errors import InvalidCredentialsError
+from ledger.rpc.errors import DETAILS_KEY, Refusal, refusal_of
+from ledger.rpc.parts import Parts
+from ledger.rpc.rules import RULES, Rule
+
+AUTHORIZATION_KEY: Final = "authorization"
+"""Metadata key of the credential."""
+
+_SCHEME = "bearer"
+_REMEMBERED_KEYS = 4096
+# gRPC's names for the subject alternative names of a verified certificate, and how ours are written. Others, such as
+# directory names, cannot be used.
+_CERTIFICATE_NAMES = (("peer_uri", "URI"), ("peer_dns", "DNS"), ("peer_email", "EMAIL"), ("peer_ip", "IP"))
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateIdentity:
+    """A verified client certificate; whose it is, the log of the call says.
+
+    Attributes:
+        names: Its subject alternative names, such as `URI:spiffe://acme/billing` or `DNS:billing.acme.example`.
+    """
+
+    names: tuple[str, ...]
+
+
+Identity = Caller | CertificateIdentity
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+# Set by the interceptor, read by the handler, which runs in the same task.
+_PRESENTED: ContextVar[Caller | None] = ContextVar("presented", default=None)
+
+
+class Authenticator(grpc.aio.ServerInterceptor):
+    """Finds out who calls. Lives on the event loop."""
+
+    def __init__(self, parts: Parts, *, takes_certificates: bool) -> None:
+        """Keep the parts.
+
+        Args:
+            parts: What the services share.
+            takes_certificates: Whether connections have verified client certificates.
+        """
+        self._access = parts.access
+        self._registry = parts.registry
+        self._workers = parts.workers
+        self._metrics = parts.metrics
+        self._takes_certificates = takes_certificates
+        # Callers by SHA-256 of the text of their key, least recently used first.
+        self._callers: OrderedDict[bytes, Caller] = OrderedDict()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Q, R] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Q, R] | None:
+        """Refuse a call without a good credential before its message is received."""
+        handler = await continuation(handler_call_details)
+        rule = RULES.get(handler_call_details.method.removeprefix("/"))
+        if handler is None or rule is None or rule.is_open:
+            return handler if rule is not None else None
+        metadata = {str(key): value for key, value in handler_call_details.invocation_metadata or ()}
+        try:
+            _PRESENTED.set(await self._presented(metadata))
+        except InvalidCredentialsError as error:
+            self._metrics.authentication_failed()
+            return _refuse(refusal_of(error))
+        return handler
+
+    def identity(self, peer: Mapping[str, Iterable[bytes]]) -> Identity:
+        """Return who makes the call of this task.
+
+        Args:
+            peer: What gRPC knows of the connection's other end.
+
+        Raises:
+            InvalidCredentialsError: There is neither a key nor a certificate with a name.
+        """
+        presented = _PRESENTED.get()
+        if presented is not None:
+            return presented
+        names = certificate_names(peer) if self._takes_certificates else ()
+        if not names:
+            raise credentials_refused()
+        return CertificateIdentity(names)
+
+    def authorise(self, identity: Identity, rule: Rule, request: Message) -> Caller:
+        """Return the caller after checking that a request is allowed; blocks.
+
+        Raises:
+            LedgerError: It is not; see `Access.authorise`.
+        """
+        if isinstance(identity, CertificateIdentity):
+            identity = self._holder(identity.names, rule.log_of(request, home=""))
+        log = rule.log_of(request, identity.home)
+        self._access.authorise(identity, log, rule.permission_of(request))
+        return identity
+
+    def _holder(self, names: tuple[str, ...], log: str) -> Caller:
+        """Return whose certificate this is in a log; where the call is about none, in the first that knows it."""
+        for home in [log] if log else ["", *self._registry.names()]:
+            try:
+                return self._access.authenticate_certificate(names, home)
+            except InvalidCredentialsError:
+                continue
+        raise credentials_refused()
+
+    async def _presented(self, metadata: Mapping[str, str | bytes]) -> Caller | None:
+        """Return whose API key the metadata has; None where the certificate is to say it."""
+        value = metadata.get(AUTHORIZATION_KEY)
+        if value is None and self._takes_certificates:
+            return None
+        scheme, _, text = (value if isinstance(value, str) else "").partition(" ")
+        if scheme.lower() != _SCHEME:
+            raise credentials_refused()
+        digest = hashlib.sha256(text.encode()).digest()
+        caller = self._callers.get(digest)
+        if caller is None:
+            caller = await self._workers.run(lambda: self._access.authenticate_key(text))
+            self._callers[digest] = caller
+            if len(self._callers) > _REMEMBERED_KEYS:
+                self._callers.popitem(last=False)
+        self._callers.move_to_end(digest)
+        return caller
+
+
+def certificate_names(peer: Mapping[str, Iterable[bytes]]) -> tuple[str, ...]:
+    """Return the subject alternative names of a connection's verified certificate, each with its kind."""
+    return tuple(
+        f"{kind}:{value.decode('utf-8', 'replace')}"
+        for key, kind in _CERTIFICATE_NAMES
+        for value in (peer.get(key) or ())
+    )
+
+
+def _refuse(refusal: Refusal) -> grpc.RpcMethodHandler[Q, R]:
+    async def refuse(_requests: object, context: grpc.aio.ServicerContext[Q, R]) -> None:
+        await context.abort(refusal.code, refusal.message, ((DETAILS_KEY, refusal.details),))
+
+    # The only shape that does not wait for a message first.
+    return grpc.stream_stream_rpc_method_handler(refuse)

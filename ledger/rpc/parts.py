@@ -1,0 +1,69 @@
+"""What the services are made of; the server puts it together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from ledger.clock import Clock
+from ledger.engine.access import Access
+from ledger.engine.administration import Administration
+from ledger.engine.registry import LogRegistry
+from ledger.rpc.growth import Growth
+from ledger.rpc.publication import Published
+from ledger.telemetry.metrics import Metrics
+
+R = TypeVar("R")
+
+READER_THREADS: Final = 8
+"""Calls that read at the same time; the rest wait."""
+
+SLOW_THREADS: Final = 2
+"""Administrative calls that wait for their change at the same time; the rest wait."""
+
+
+class Workers:
+    """Threads for what may block: nothing that touches a disk runs on the event loop."""
+
+    def __init__(self) -> None:
+        """Make the pools; their threads start when needed."""
+        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+        self._slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="administration")
+
+    async def run(self, work: Callable[[], R], *, is_slow: bool = False) -> R:
+        """Return what `work` returns, from a thread of the readers, or of those that may wait for long."""
+        pool = self._slow if is_slow else self._readers
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    def close(self) -> None:
+        """Wait for what runs, and drop what has not begun."""
+        for pool in (self._readers, self._slow):
+            pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all services share.
+
+    Attributes:
+        registry: The logs.
+        access: Who may do what.
+        administration: Changes to logs and credentials.
+        published: How far each log is published.
+        clock: The clock.
+        workers: Threads for what may block.
+        growth: Tells that a log has grown.
+        metrics: Where calls are counted.
+    """
+
+    registry: LogRegistry
+    access: Access
+    administration: Administration
+    published: Published
+    clock: Clock
+    workers: Workers
+    growth: Growth
+    metrics: Metrics

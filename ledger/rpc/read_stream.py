@@ -1,0 +1,123 @@
+"""ReadEntries: entries in order of their index, page by page, for as long as the caller wants and may.
+
+Each page has a snapshot of its own, so that a slow reader keeps nothing from being freed. The rule that must not break:
+a credential that ends stops its streams within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Final
+
+from ledger.engine.reader import View
+from ledger.errors import IndexBeyondTreeError, ShuttingDownError
+from ledger.rpc.binding import Call
+from ledger.rpc.checks import RequestChecks
+from ledger.rpc.convert import VIEWS, entry_message
+from ledger.rpc.entries import fitting_entries
+from ledger.rpc.parts import Parts
+from ledger.rpc.personal import RECORD_EVERY_US, record_range_shown, shows_personal
+from ledger.v1 import ledger_pb2
+
+MAX_PAGE: Final = 1000
+"""Most entries of one message."""
+
+RECHECK_US: Final = 1_000_000
+"""How long a credential is taken for good, microseconds; also how long a stream waits for growth at a time."""
+
+
+@dataclass(slots=True)
+class _Position:
+    """Where a stream stands.
+
+    Attributes:
+        next: Index of the next entry.
+        end: Index after the last; 0 for none.
+        checked_at: When the credential was last checked, boot-clock microseconds.
+        recorded_at: When a personal read was last recorded, the same; None for never.
+        shown: Personal sections shown since then.
+    """
+
+    next: int
+    end: int
+    checked_at: int
+    recorded_at: int | None = None
+    shown: int = 0
+
+    @property
+    def is_at_end(self) -> bool:
+        return bool(self.end) and self.next >= self.end
+
+
+class ReadStreams:
+    """Serves ReadEntries."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Keep the parts."""
+        self._parts = parts
+
+    async def read_entries(
+        self, call: Call, request: ledger_pb2.ReadEntriesRequest
+    ) -> AsyncGenerator[ledger_pb2.ReadEntriesResponse, None]:
+        """Stream entries.
+
+        Raises:
+            LedgerError: The range is not there, the credential has ended, or the server stops.
+        """
+        checks = RequestChecks()
+        checks.index("begin", request.begin)
+        checks.index("end", request.end)
+        checks.known("view", request.view, VIEWS)
+        if request.end and request.begin > request.end:
+            checks.refuse("begin", f"is {request.begin}, above end, which is {request.end}")
+        checks.finish()
+        growth, workers, clock = self._parts.growth, self._parts.workers, self._parts.clock
+        end = request.end if request.follow else await workers.run(lambda: self._end(request))
+        if end == request.begin and not request.follow:
+            return
+        position = _Position(request.begin, end, clock.boottime_us())
+        while not position.is_at_end:
+            if growth.stopping.is_set():
+                raise ShuttingDownError("the server is stopping", hint=f"read on from {position.next}")
+            grown = growth.expect(request.log)
+            page = await workers.run(lambda: self._page(call, request, position))
+            if page.entries:
+                yield page
+            else:
+                await growth.wait(grown, RECHECK_US / 1_000_000)
+
+    def _end(self, request: ledger_pb2.ReadEntriesRequest) -> int:
+        """Return where a stream ends that does not follow the log."""
+        with self._parts.registry.use(request.log) as log:
+            size = log.signed_head().tree_size
+        if request.end > size or request.begin > size:
+            field, value = ("end", request.end) if request.end > size else ("begin", request.begin)
+            raise IndexBeyondTreeError(
+                f"{field} is {value}, beyond the tree of size {size}",
+                hint="read up to the tree size, or follow the log",
+                metadata={field: str(value), "treeSize": str(size)},
+            )
+        return request.end or size
+
+    def _page(
+        self, call: Call, request: ledger_pb2.ReadEntriesRequest, position: _Position
+    ) -> ledger_pb2.ReadEntriesResponse:
+        """Return the next message, empty where there is nothing yet, and move the position; blocks."""
+        now = self._parts.clock.boottime_us()
+        if now - position.checked_at >= RECHECK_US:
+            call.authorise(request)
+            position.checked_at = now
+        view = VIEWS[request.view]
+        with self._parts.registry.use(request.log) as log:
+            with log.read() as reader:
+                size = reader.head.tree_size
+                end = min(position.next + MAX_PAGE, size, position.end or size)
+                entries = list(fitting_entries(reader, range(position.next, end), view))
+            shown = len(shows_personal(entries)) if view is View.FULL else 0
+            if shown and (position.recorded_at is None or now - position.recorded_at >= RECORD_EVERY_US):
+                record_range_shown(log, self._parts.clock, call.caller, position.next, position.end, position.shown)
+                position.recorded_at, position.shown = now, 0
+        position.shown += shown
+        position.next += len(entries)
+        return ledger_pb2.ReadEntriesResponse(entries=[entry_message(entry) for entry in entries])

@@ -1,0 +1,142 @@
+"""How a server is set up, checked before anything is touched.
+
+The rule that must not break: without TLS a server listens on the loopback interface alone, because credentials travel
+in each call.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from ledger.engine.log import Limits
+from ledger.errors import FieldViolation, InvalidRequestError
+from ledger.storage.lmdb import DEFAULT_MAP_SIZE
+
+DEFAULT_LISTEN: Final = "127.0.0.1:7650"
+"""Where a server listens that was not told."""
+
+_ORIGIN_PREFIX = re.compile(r"[!-*,-~]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen.
+
+    Attributes:
+        host: Name or address; an IPv6 address without brackets.
+        port: 0 to 65535; 0 for any free one.
+    """
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Return whether only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Files of the server's TLS identity, PEM.
+
+    Attributes:
+        certificate: The certificate chain, the server's own first.
+        key: Its private key.
+        client_ca: Authorities of client certificates, which every client must then have; None for none.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Settings of one server.
+
+    Attributes:
+        data: The data directory.
+        listen: Where gRPC listens.
+        http: Where HTTP listens; None for nowhere.
+        guard: Directory of the high-water guards; None for one inside the data directory.
+        relaxed_guard: Whether the guards are written once a second instead of before each answer.
+        origin_prefix: What the origins of a new server's logs begin with; None to choose one, or for an old server.
+        tls: TLS files; None for none.
+        limits: Bounds of each log's queue.
+        map_size: Upper limit of each log's store, bytes.
+        owner_wait_seconds: How long to wait for another process to leave the data directory.
+        drain_seconds: How long calls may go on when the server stops.
+    """
+
+    data: Path
+    listen: Address
+    http: Address | None = None
+    guard: Path | None = None
+    relaxed_guard: bool = False
+    origin_prefix: str | None = None
+    tls: TlsFiles | None = None
+    limits: Limits = field(default_factory=Limits)
+    map_size: int = DEFAULT_MAP_SIZE
+    owner_wait_seconds: float = 10.0
+    drain_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work or would give credentials away.
+
+        Raises:
+            InvalidRequestError: A setting breaks a rule; says which one and what to do.
+        """
+        for name, address in (("listen", self.listen), ("http", self.http)):
+            if address is not None and not address.is_loopback and self.tls is None:
+                raise invalid_setting(
+                    name,
+                    f"{address} can be reached from other machines, and without TLS credentials would travel in the clear",
+                    "listen on 127.0.0.1, or give --tls-cert and --tls-key",
+                )
+        if self.origin_prefix is not None and _ORIGIN_PREFIX.fullmatch(self.origin_prefix) is None:
+            raise invalid_setting(
+                "origin_prefix",
+                "must be 1 to 200 printable ASCII characters without space and '+'",
+                "give a host, and a path if you like, that you own, such as logs.acme.example/audit",
+            )
+
+
+def parse_address(text: str, setting: str) -> Address:
+    """Return the address in `HOST:PORT`.
+
+    Args:
+        text: The text; an IPv6 address in brackets.
+        setting: Name of the setting, for the message.
+
+    Raises:
+        InvalidRequestError: It does not have the form.
+    """
+    host, colon, port = text.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    if (
+        not colon
+        or not host
+        or (":" in host and not is_bracketed)
+        or not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 1 << 16)
+    ):
+        raise invalid_setting(setting, f"{text!r} is not HOST:PORT", "write it like 127.0.0.1:7650 or [::1]:7650")
+    return Address(host[1:-1] if is_bracketed else host, int(port))
+
+
+def invalid_setting(name: str, description: str, hint: str) -> InvalidRequestError:
+    """Return the error for a setting that cannot be used."""
+    return InvalidRequestError([FieldViolation(name, description)], hint=hint)

@@ -1,0 +1,161 @@
+"""The serving process's side of the publisher process: start it, feed it, watch it, and start it again.
+
+A slow or dead publisher never slows an append: names of logs that grew wait in a set, so a burst is one line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Callable
+
+from ledger.engine.directory import DataDirectory
+from ledger.errors import PublicationBehindError
+
+_LOGGER = logging.getLogger(__name__)
+_RESTART_SECONDS = (0.1, 1.0, 5.0)
+_END_SECONDS = 5.0
+
+
+class PublisherProcess:
+    """What the publisher has published, and the process itself. Lives on one event loop."""
+
+    def __init__(
+        self,
+        directory: DataDirectory,
+        lock_descriptor: int,
+        names: Callable[[], list[str]],
+        on_mismatch: Callable[[str, str], None],
+    ) -> None:
+        """Keep the parts; `start` starts the process.
+
+        Args:
+            directory: The data directory.
+            lock_descriptor: Descriptor of the owner lock, which the process inherits.
+            names: Returns the names of all logs.
+            on_mismatch: Called with a log's name and the reason, where its leaves do not lead to its root.
+        """
+        self._directory = directory
+        self._lock_descriptor = lock_descriptor
+        self._names = names
+        self._on_mismatch = on_mismatch
+        self._loop = asyncio.get_running_loop()
+        self._sizes: dict[str, int] = {}
+        self._changed = asyncio.Condition()
+        self._grown: set[str] = set()
+        self._has_grown = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the process and keep it running."""
+        self._task = asyncio.create_task(self._supervise())
+
+    async def stop(self) -> None:
+        """Close the process's input and wait for its end."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def grew(self, name: str) -> None:
+        """Tell that a log has a new head. Callable from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended: the server is stopping
+            self._loop.call_soon_threadsafe(self._mark, name)
+
+    def size(self, log: str) -> int:
+        """Return the published size of a log; 0 until it is known."""
+        return self._sizes.get(log, 0)
+
+    async def wait(self, log: str, at_least: int, timeout_seconds: float) -> int:
+        """Return the published size of a log once it has at least this size.
+
+        Raises:
+            PublicationBehindError: It has not within the time.
+        """
+        self._mark(log)
+        try:
+            async with asyncio.timeout(timeout_seconds), self._changed:
+                await self._changed.wait_for(lambda: log in self._sizes and self.size(log) >= at_least)
+        except TimeoutError as error:
+            raise PublicationBehindError(
+                f"the published head of {log} has size {self.size(log)}, not yet {at_least}",
+                hint="retry after a pause; if it stays behind, see the server's log for the publisher",
+                metadata={"publishedSize": str(self.size(log)), "atLeast": str(at_least)},
+            ) from error
+        return self.size(log)
+
+    def _mark(self, name: str) -> None:
+        self._grown.add(name)
+        self._has_grown.set()
+
+    async def _supervise(self) -> None:
+        failures = 0
+        while True:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "ledger.server.publisher",
+                str(self._directory.path),
+                str(self._directory.map_size),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                pass_fds=(self._lock_descriptor,),
+            )
+            feeder = asyncio.create_task(self._feed(process))
+            try:
+                told = await self._listen(process)
+            finally:
+                feeder.cancel()
+                await _end(process)
+            failures = 0 if told else failures + 1
+            pause = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS) - 1)]
+            _LOGGER.error("the publisher process ended and is started again", extra={"pause_seconds": pause})
+            await asyncio.sleep(pause)
+
+    async def _feed(self, process: asyncio.subprocess.Process) -> None:
+        if process.stdin is None:
+            raise RuntimeError("the publisher process was started without a pipe")
+        self._grown.update(self._names())
+        self._has_grown.set()
+        while True:
+            await self._has_grown.wait()
+            self._has_grown.clear()
+            names, self._grown = self._grown, set()
+            process.stdin.write("".join(f"{name}\n" for name in sorted(names)).encode())
+            with contextlib.suppress(ConnectionError):
+                await process.stdin.drain()
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> bool:
+        """Take in what the process tells until it ends; return whether it told anything."""
+        if process.stdout is None:
+            raise RuntimeError("the publisher process was started without a pipe")
+        told = False
+        while line := await process.stdout.readline():
+            message = json.loads(line)
+            told = True
+            await self._take_in(message["log"], message)
+        return told
+
+    async def _take_in(self, log: str, message: dict[str, str | int]) -> None:
+        if "tree_size" in message:
+            async with self._changed:
+                self._sizes[log] = int(message["tree_size"])
+                self._changed.notify_all()
+        elif "mismatch" in message:
+            await asyncio.to_thread(self._on_mismatch, log, str(message["mismatch"]))
+        else:
+            _LOGGER.warning("the publisher cannot read a log", extra={"log": log, "problem": message.get("problem")})
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Close the process's input, and wait for its end; kill it where it does not end."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        await asyncio.wait_for(process.wait(), _END_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,133 @@
+"""Every metric of the server: its name, unit and labels, in one place.
+
+Counters and histograms are told what happened; gauges are asked for when somebody looks, so that they are never old.
+The rule that must not break: a label's values are few and the server's own; nothing that a client chooses freely is a
+label, except names of logs that exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_ENTRIES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+_US_PER_SECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogGauges:
+    """How one open log stands.
+
+    Attributes:
+        name: Name.
+        queued_entries: Entries that wait for a commit.
+        tree_size: Size of the committed head.
+        published_size: Size of the published head.
+        is_read_only: Whether it takes no appends.
+    """
+
+    name: str
+    queued_entries: int
+    tree_size: int
+    published_size: int
+    is_read_only: bool
+
+
+class Metrics:
+    """The metrics of one server. Thread-safe."""
+
+    def __init__(self, logs: Callable[[], Iterable[LogGauges]]) -> None:
+        """Make all metrics.
+
+        Args:
+            logs: Returns how the open logs stand; called for each exposition.
+        """
+        self._registry = CollectorRegistry()
+        self._appended = Counter(
+            "logproof_entries_appended", "Entries appended, by log.", ["log"], registry=self._registry
+        )
+        self._refused = Counter(
+            "logproof_events_refused", "Events refused, by reason of the error.", ["reason"], registry=self._registry
+        )
+        self._step = Histogram(
+            "logproof_commit_duration_seconds",
+            "Time from taking a group of requests to its signed head.",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._group = Histogram(
+            "logproof_commit_entries", "New entries of a commit.", buckets=_ENTRIES, registry=self._registry
+        )
+        self._calls = Histogram(
+            "logproof_rpc_duration_seconds",
+            "Time from the arrival of a call to its end, by method and status code.",
+            ["method", "code"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._auth_failures = Counter(
+            "logproof_auth_failures", "Calls without a good credential.", registry=self._registry
+        )
+        self._registry.register(_LogCollector(logs))
+
+    def stepped(self, log: str, appended: int, microseconds: int) -> None:
+        """Count a commit: how many entries it added, and how long it took."""
+        self._appended.labels(log).inc(appended)
+        self._step.observe(microseconds / _US_PER_SECOND)
+        self._group.observe(appended)
+
+    def refused(self, reason: str, events: int) -> None:
+        """Count events that an append call brought and that were refused for this reason."""
+        self._refused.labels(reason).inc(events)
+
+    def called(self, method: str, code: str, microseconds: int) -> None:
+        """Count a call that ended with the status code of this name."""
+        self._calls.labels(method, code).observe(microseconds / _US_PER_SECOND)
+
+    def authentication_failed(self) -> None:
+        """Count a call without a good credential."""
+        self._auth_failures.inc()
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Return all metrics as text, and its content type.
+
+        Args:
+            accept: The request's Accept header; may be empty.
+        """
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+
+class _LogCollector(Collector):
+    def __init__(self, logs: Callable[[], Iterable[LogGauges]]) -> None:
+        self._logs = logs
+
+    def describe(self) -> Iterable[Metric]:
+        return _families()
+
+    def collect(self) -> Iterator[Metric]:
+        queued, committed, published, read_only = _families()
+        for log in self._logs():
+            queued.add_metric([log.name], log.queued_entries)
+            committed.add_metric([log.name], log.tree_size)
+            published.add_metric([log.name], log.published_size)
+            read_only.add_metric([log.name], int(log.is_read_only))
+        yield from (queued, committed, published, read_only)
+
+
+def _families() -> tuple[GaugeMetricFamily, ...]:
+    return (
+        GaugeMetricFamily("logproof_queue_entries", "Entries that wait for a commit, by open log.", labels=["log"]),
+        GaugeMetricFamily("logproof_tree_size_entries", "Size of the committed head, by open log.", labels=["log"]),
+        GaugeMetricFamily(
+            "logproof_published_size_entries", "Size of the published head, by open log.", labels=["log"]
+        ),
+        GaugeMetricFamily("logproof_log_read_only", "1 where an open log takes no appends.", labels=["log"]),
+    )
