@@ -215,6 +215,8 @@ def _private(error: LedgerError, row: Row) -> Refusal:
     kind = next(kind for kind in type(error).__mro__ if kind in _PRIVATE_MESSAGES)
     message, hint = _PRIVATE_MESSAGES[kind]
     metadata = {name: value for name, value in error.metadata.items() if name in _PUBLIC_KEYS}
+    if "leafIndex" in metadata:
+        message += f", at entry {metadata['leafIndex']}"
     info = error_details_pb2.ErrorInfo(
         reason=error.reason, domain=ERROR_DOMAIN, metadata={**metadata, "incident": incident, "hint": hint}
     )

@@ -115,12 +115,13 @@ def test_every_command_of_the_operators_page_runs(operators_shell: Shell) -> Non
     shell = operators_shell
     rotations = 0
     ran = 0
-    for line in _lines("docs/operator.md"):
-        if "logproof serve" in line:
+    for documented in _lines("docs/operator.md"):
+        if "logproof serve" in documented:
             continue
-        if "KEY_ID" in line:
-            line = line.replace("KEY_ID", _key_to_change(shell, line))
-        if "rotate" in line:
+        line = documented
+        if "KEY_ID" in documented:
+            line = line.replace("KEY_ID", _key_to_change(shell, documented))
+        if "rotate" in documented:
             # A page may write two secrets to files of the same name at different times.
             rotations += 1
             line = line.replace("--out ", f"--out {rotations}-")
@@ -131,7 +132,8 @@ def test_every_command_of_the_operators_page_runs(operators_shell: Shell) -> Non
 
 
 def _key_to_change(shell: Shell, line: str) -> str:
-    log = line.split("--log ")[1].split()[0]
+    words_of_line = shlex.split(line)
+    log = words_of_line[words_of_line.index("--log") + 1]
     words = "first administrator" if log == "_system" else "billing service"
     listed = json.loads(shell.run(f"logproof key list --log {log} --api-key-file operator.key --format json"))
     found = [key for key in listed if key["label"] == words and not key["revoked_at"] and not key["certificate_name"]]
