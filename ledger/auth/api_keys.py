@@ -21,6 +21,7 @@ _SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 KEY_ID_BYTES = 8
 SECRET_BYTES = 32
+_KEY_ID = re.compile(rf"[0-9A-Za-z]{{{_KEY_ID_LENGTH}}}")
 _FORM = re.compile(
     rf"lp_(_system|[a-z][a-z0-9-]{{0,62}})_([0-9A-Za-z]{{{_KEY_ID_LENGTH}}})"
     rf"_([0-9A-Za-z]{{{_SECRET_LENGTH + _CHECKSUM_LENGTH}}})"
@@ -66,6 +67,11 @@ def credentials_refused() -> InvalidCredentialsError:
         "the credential is missing, malformed, unknown, expired or revoked",
         hint="send 'authorization: Bearer lp_...' with a key that `logproof key list` shows as live",
     )
+
+
+def is_key_id(text: str) -> bool:
+    """Return whether a key id could be this."""
+    return _KEY_ID.fullmatch(text) is not None
 
 
 def make_api_key(log: str, random: bytes) -> ApiKeyText:

@@ -98,11 +98,18 @@ class Access:
         credential = self._credential(log, caller.key_id)
         if credential is None:
             raise _denied(permission)
-        if not credential.is_live(self._clock.now_us()):
+        if not credential.is_live(self._clock.now_us()) or not self._is_live_at_home(caller, log):
             raise credentials_refused()
         if permission is not None and not credential.allows(permission):
             raise _denied(permission)
         return credential
+
+    def _is_live_at_home(self, caller: Caller, log: str) -> bool:
+        """Return whether a server administrator's own record is live: a log that takes no entries keeps its grant."""
+        if caller.home == log:
+            return True
+        credential = self._credential(caller.home, caller.key_id)
+        return credential is not None and credential.is_live(self._clock.now_us())
 
     def _credential(self, log: str, key_id: str) -> Credential | None:
         if not self._registry.has(log):

@@ -6,11 +6,13 @@ has a grant, so that the log's own records say who may do what, and a revocation
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ledger.auth.api_keys import KEY_ID_BYTES, SECRET_BYTES, make_api_key
+from ledger.auth.api_keys import KEY_ID_BYTES, SECRET_BYTES, is_key_id, make_api_key, parse_api_key
 from ledger.auth.roles import Permission, Role, permissions
 from ledger.clock import Clock
 from ledger.engine.directory import ADMIN_KEY, DEFAULT_LOG, SYSTEM_LOG, check_log_name
@@ -21,6 +23,7 @@ from ledger.engine.records import (
     CERTIFICATE_PREFIX,
     KEY_PREFIX,
     KEY_REVOKED,
+    LOG_PREFIX,
     Credential,
     LogRecord,
     clock_confirmed,
@@ -32,10 +35,18 @@ from ledger.engine.records import (
 from ledger.engine.registry import LogRegistry
 from ledger.engine.requests import AdminRequest
 from ledger.engine.sequencer import SERVER_PRINCIPAL, RandomSource
-from ledger.errors import ApiKeyNotFoundError, FieldViolation, InvalidRequestError, LogExistsError
+from ledger.errors import (
+    ApiKeyNotFoundError,
+    FieldViolation,
+    InvalidRequestError,
+    LedgerError,
+    LogExistsError,
+    LogReadOnlyError,
+)
 from ledger.events.event import Event
 from ledger.storage.api import ReadTransaction
 
+_LOGGER = logging.getLogger(__name__)
 DEFAULT_KEY_DAYS = 90
 MAX_KEY_DAYS = 3650
 MAX_OVERLAP_SECONDS = 30 * 86_400
@@ -43,6 +54,7 @@ _US_PER_SECOND = 1_000_000
 _US_PER_DAY = 86_400 * _US_PER_SECOND
 _MAX_LABEL = 128
 _MAX_CERTIFICATE_NAME = 180
+_CERTIFICATE_NAME = re.compile(r"(?=.{1,180}\Z)(?:URI|DNS|EMAIL|IP):[!-~]+")
 PRINCIPAL_BYTES = 16
 
 
@@ -97,10 +109,9 @@ class Administration:
         write_new_file(self._registry.directory.path / ADMIN_KEY, f"{key.secret}\n".encode())
 
     def reconcile(self) -> None:
-        """Give every log the grants that an interrupted change left out."""
+        """Complete what an interrupted change left out; a log that takes no entries is left as it is."""
         with self._server_wide:
-            for name in self._registry.names():
-                self._grant_administrators(name)
+            self._in_every_log(self._complete_log)
 
     def create_log(self, name: str, actor: Actor) -> None:
         """Make a log; its entry in `_system` is the commit point.
@@ -111,15 +122,14 @@ class Administration:
         """
         check_log_name(name)
         with self._server_wide:
-            if self._registry.has(name):
+            if self._is_named(name):
                 raise LogExistsError(f"there is a log {name!r}", hint="choose another name", metadata={"log": name})
             directory = self._registry.directory
             directory.create_log(name, self._random(32), self._clock.now_us())
             record = self._registry.describe(name)
             self._change(SYSTEM_LOG, actor, [log_created(record)])
             self._registry.add(record)
-            self._change(name, SERVER, [log_created(record)])
-            self._grant_administrators(name)
+            self._complete_log(name)
 
     def confirm_clock(self, log: str, actor: Actor) -> int:
         """Trust the wall clock again; return the index of the entry that says so."""
@@ -155,9 +165,15 @@ class Administration:
             log, label=label, roles=roles, personal=personal, expires_at=expires_at, name=certificate_name
         )
 
+        now = self._clock.now_us()
+
         def name_is_free(transaction: ReadTransaction) -> None:
-            if certificate_name and transaction.record(CERTIFICATE_PREFIX + certificate_name) is not None:
-                _refuse("certificate_name", "is taken by another credential of this log")
+            if not certificate_name:
+                return
+            key_id = transaction.record(CERTIFICATE_PREFIX + certificate_name)
+            value = None if key_id is None else transaction.record(KEY_PREFIX + key_id.decode())
+            if value is not None and Credential.decode(value).is_live(now):
+                _refuse("certificate_name", "is taken by another live credential of this log")
 
         with self._server_wide:
             self._change(log, actor, [key_created(key.credential)], name_is_free)
@@ -192,8 +208,7 @@ class Administration:
             old_ends = min(ends, old.expires_at) if old.expires_at else ends
             self._change(log, actor, [key_rotated(key.credential, key_id, old_ends)], _must_be_live(log, key_id, now))
             self._extend_grants(log)
-        if log == SYSTEM_LOG:
-            (self._registry.directory.path / ADMIN_KEY).unlink(missing_ok=True)
+            self._forget_first_key(key_id)
         return NewKey(self._stored(log, key.credential.key_id), key.secret)
 
     def revoke_key(self, log: str, actor: Actor, *, key_id: str) -> Credential:
@@ -203,13 +218,19 @@ class Administration:
             ApiKeyNotFoundError: The log has no live credential of that id.
         """
         with self._server_wide:
-            self._live(log, key_id)
+            credential = self._find(log, key_id)
+            was_revoked = credential is not None and bool(credential.revoked_at)
+            if not (was_revoked and log == SYSTEM_LOG):
+                self._live(log, key_id)
+                # From here on nothing new is admitted: a server administrator needs a live record in `_system` too.
+                self._change(log, actor, [key_revoked(key_id, KEY_REVOKED)])
             if log == SYSTEM_LOG:
-                for name in self._registry.names():
-                    granted = self._find(name, key_id)
-                    if granted is not None and not granted.revoked_at:
-                        self._change(name, SERVER, [key_revoked(key_id, ADMINISTRATOR_REVOKED)])
-            self._change(log, actor, [key_revoked(key_id, KEY_REVOKED)])
+                # A log that takes no entries cannot have the entry, and takes nothing from the key either.
+                failures = self._in_every_log(lambda name: self._revoke_grant(name, key_id))
+                unfinished = [error for error in failures if not isinstance(error, LogReadOnlyError)]
+                if unfinished:
+                    raise unfinished[0]
+                self._forget_first_key(key_id)
         return self._stored(log, key_id)
 
     # Parts
@@ -250,11 +271,49 @@ class Administration:
         )
         return NewKey(credential, "" if name else text.format())
 
+    def _is_named(self, name: str) -> bool:
+        """Return whether `_system` names the log; after an unknown outcome the registry may not know it yet."""
+        if not self._registry.has(name):
+            with self._registry.use(SYSTEM_LOG) as system:
+                value = system.record(LOG_PREFIX + name)
+            if value is not None:
+                self._registry.add(LogRecord.decode(value))
+        return self._registry.has(name)
+
+    def _complete_log(self, name: str) -> None:
+        """Append to a log what it must begin with and does not have yet."""
+        with self._registry.use(name) as opened:
+            has_own_record = opened.record(LOG_PREFIX + name) is not None
+        if not has_own_record:
+            self._change(name, SERVER, [log_created(self._registry.describe(name))])
+        self._grant_administrators(name)
+
+    def _in_every_log(self, change: Callable[[str], None]) -> list[LedgerError]:
+        """Make a change in every log; return the errors of those where it could not be made, which are logged."""
+        failures = []
+        for name in self._registry.names():
+            try:
+                change(name)
+            except LedgerError as error:
+                _LOGGER.warning("a log could not take an administrative entry", extra={"log": name, "why": str(error)})
+                failures.append(error)
+        return failures
+
     def _extend_grants(self, log: str) -> None:
-        """After a change of `_system`'s credentials: bring it to every log."""
+        """After a change of `_system`'s credentials: bring it to every log that takes entries."""
         if log == SYSTEM_LOG:
-            for name in self._registry.names():
-                self._grant_administrators(name)
+            self._in_every_log(self._grant_administrators)
+
+    def _revoke_grant(self, log: str, key_id: str) -> None:
+        granted = self._find(log, key_id)
+        if granted is not None and not granted.revoked_at:
+            self._change(log, SERVER, [key_revoked(key_id, ADMINISTRATOR_REVOKED)])
+
+    def _forget_first_key(self, key_id: str) -> None:
+        """Remove the file of the first key once that key was replaced or has ended."""
+        path = self._registry.directory.path / ADMIN_KEY
+        if path.exists() and parse_api_key(path.read_text().strip()).key_id == key_id:
+            path.unlink()
 
     def _grant_administrators(self, log: str) -> None:
         """Append the grants that `_system` says and the log lacks; a grant that was revoked stays so."""
@@ -275,7 +334,7 @@ class Administration:
 
     def _find(self, log: str, key_id: str) -> Credential | None:
         with self._registry.use(log) as opened:
-            value = opened.record(KEY_PREFIX + key_id) if key_id.isalnum() else None
+            value = opened.record(KEY_PREFIX + key_id) if is_key_id(key_id) else None
         return None if value is None else Credential.decode(value)
 
     def _stored(self, log: str, key_id: str) -> Credential:
@@ -305,9 +364,12 @@ def _check_new_key(
         _refuse("personal", "needs the role reader or auditor")
     if expires_in_days > MAX_KEY_DAYS:
         _refuse("expires_in_days", f"is {expires_in_days}; the limit is {MAX_KEY_DAYS}")
-    name = certificate_name
-    if len(name) > _MAX_CERTIFICATE_NAME or any(not "!" <= character <= "~" for character in name):
-        _refuse("certificate_name", f"must be at most {_MAX_CERTIFICATE_NAME} printable ASCII characters without space")
+    if certificate_name and _CERTIFICATE_NAME.fullmatch(certificate_name) is None:
+        _refuse(
+            "certificate_name",
+            f"must be URI:, DNS:, EMAIL: or IP: and a name, at most {_MAX_CERTIFICATE_NAME} printable ASCII characters "
+            "without space",
+        )
 
 
 def _refuse(field: str, description: str) -> None:

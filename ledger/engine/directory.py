@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.engine.files import write_new_file
+from ledger.engine.files import make_folder, write_new_file
 from ledger.errors import (
     CorruptionError,
     FieldViolation,
@@ -203,6 +203,7 @@ class DataDirectory:
 
     def tidy(self, known: set[str]) -> list[Path]:
         """Remove temporary names and set aside logs that are not known; return what was set aside."""
+        (self.path / _INITIALISING).unlink(missing_ok=True)
         moved = []
         for path in sorted((self.path / "logs").iterdir()):
             if path.name.startswith(_NEW_PREFIX):
@@ -282,9 +283,10 @@ def create_directory(
             f"{path} is empty, but {guards} holds the guards of logs: their data is missing",
             hint="mount or restore the data directory, or give another --guard-dir for new logs",
         )
-    write_new_file(marker, b"")
+    # The prefix tells, should this be interrupted, which guards are of this attempt.
+    write_new_file(marker, origin_prefix.encode())
     for folder in (path / "logs", path / "keys", guards):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
     directory = DataDirectory(path, guards, origin_prefix, map_size)
     fill(directory)
     manifest = json.dumps({"format": FORMAT, "origin_prefix": origin_prefix}, indent=2)
@@ -321,12 +323,22 @@ def read_secret_file(path: Path) -> str:
         return file.read()
 
 
+def _remove_own_guard(path: Path, origin: str) -> None:
+    """Remove a guard of this origin; another server's stays, and the new attempt is refused for it."""
+    try:
+        HighWaterGuard.open(path, origin).close()
+    except StorageError:
+        return
+    path.unlink()
+
+
 def _clear(path: Path, guard_path: Path | None) -> None:
     """Remove what an interrupted attempt to make a data directory left."""
     for name in ("logs", "keys", "guard"):
         shutil.rmtree(path / name, ignore_errors=True)
     if guard_path is not None:
+        prefix = (path / _INITIALISING).read_text()
         for name in (SYSTEM_LOG, DEFAULT_LOG):
-            (guard_path / f"{name}.guard").unlink(missing_ok=True)
+            _remove_own_guard(guard_path / f"{name}.guard", f"{prefix}/{name}")
     for name in (ADMIN_KEY, BALLAST, _MANIFEST, _INITIALISING):
         (path / name).unlink(missing_ok=True)

@@ -8,6 +8,19 @@ from pathlib import Path
 from ledger.storage.files import sync_path
 
 
+def make_folder(path: Path) -> None:
+    """Make a directory, mode 0700, with the parents that are missing; their names are durable when this returns.
+
+    Raises:
+        OSError: It cannot be made, or something else has the name.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    sync_path(path.parent)
+
+
 def write_new_file(path: Path, content: bytes) -> None:
     """Write a file that does not exist yet, mode 0600; durable when this returns.
 

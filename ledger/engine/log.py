@@ -1,7 +1,7 @@
 """One open log: a queue, the one thread that writes, and readers.
 
 The commit in progress is the batching window: while one group is written, the next gathers in the queue. The queue is
-bounded in entries and bytes, and so is a group.
+bounded in entries and bytes, and a group in entries.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from ledger.storage.guard import HighWaterGuard
 _LOGGER = logging.getLogger(__name__)
 _READERS_END_SECONDS = 10
 _IDLE_SECONDS = 1.0
+_RESERVED_BYTES = 16 * 1024**2
 _MAINTENANCE_US = 30_000_000
 _GUARD_UNWRITABLE = "the high-water guard cannot be written"
 
@@ -179,6 +180,13 @@ class Log:
         """
         if isinstance(request, AppendRequest):
             self._parts.check_room()
+            room = self._store.room_bytes()
+            if room < _RESERVED_BYTES:
+                raise StorageFullError(
+                    f"the log's store has room for {room} bytes; appends stop below {_RESERVED_BYTES}",
+                    hint="the operator starts the server with a larger map size",
+                    metadata={"roomBytes": str(room), "reservedBytes": str(_RESERVED_BYTES)},
+                )
         entries, size = _weight(request)
         future: Future[AppendResult] = Future()
         limits = self._parts.limits
@@ -203,8 +211,16 @@ class Log:
         return future
 
     def administer(self, request: AdminRequest, timeout_seconds: float = 30) -> AppendResult:
-        """Queue an administrative change and wait for it. For threads that may block."""
-        return self.submit(request).result(timeout_seconds)
+        """Queue an administrative change and wait for it. For threads that may block.
+
+        Raises:
+            OutcomeUnknownError: It was not answered in time, and may be done later.
+            LedgerError: It was refused.
+        """
+        try:
+            return self.submit(request).result(timeout_seconds)
+        except TimeoutError as error:
+            raise _unknown(error) from error
 
     @property
     def queued_entries(self) -> int:
@@ -286,12 +302,18 @@ class Log:
 
     def _write(self) -> None:
         while (batch := self._take()) is not None:
-            if batch:
-                self._step(batch)
-            else:
-                self._flush_guard()
-            self._keep_freeze()
-            self._maintain()
+            try:
+                if batch:
+                    self._step(batch)
+                else:
+                    self._flush_guard()
+                self._keep_freeze()
+                self._maintain()
+            except Exception as error:
+                # Nobody may wait for ever for a writer that is gone.
+                _LOGGER.exception("the writer met what nobody foresaw", extra={"log": self.name})
+                self.freeze(f"the writer met what nobody foresaw: {type(error).__name__}")
+                _fail([waiting for waiting in batch if not waiting[1].done()], _unknown(error))
         self._keep_freeze()
 
     def _maintain(self) -> None:
@@ -408,6 +430,8 @@ class Log:
     def _recover(self) -> SignedHead:
         """Check the store and its guard; return the head to show, unsigned where none may be signed."""
         self._sequencer = self._guard = None
+        # What a crash left visible may not be on the disk yet; it must be before a retry is told that it is there.
+        self._store.sync()
         guard, guard_value, problem = None, None, ""
         try:
             guard = self._guard = self._parts.open_guard()
@@ -417,8 +441,9 @@ class Log:
         with self._store.read() as snapshot:
             finding = check_opening(snapshot, self.origin, guard_value)
             frozen = snapshot.record(FREEZE)
-            if finding is not None or guard is None or problem:
-                self.freeze(problem or (finding.describe() if finding else Impossible.GUARD_MISSING.value))
+            if finding is not None or guard is None or problem or frozen is not None:
+                found = finding.describe() if finding else Impossible.GUARD_MISSING.value
+                self.freeze(problem or (frozen.decode() if frozen is not None and finding is None else found))
                 return self._last_shown_head(snapshot, guard_value)
             head = require_head(snapshot)
         sequencer = Sequencer(
@@ -435,10 +460,7 @@ class Log:
             self.freeze(f"{_GUARD_UNWRITABLE}: {error.message}")
             with self._store.read() as snapshot:
                 return self._last_shown_head(snapshot, guard_value)
-        if frozen is not None:
-            self.freeze(frozen.decode())
-        else:
-            self._sequencer = sequencer
+        self._sequencer = sequencer
         return signed
 
     def _last_shown_head(self, snapshot: ReadTransaction, guard_value: tuple[int, bytes] | None) -> SignedHead:

@@ -77,6 +77,10 @@ class Publisher:
             replace_file(self._path, _encode(tree))
         return Published(tree.tree_size, tree.root())
 
+    def close(self) -> None:
+        """Release the store."""
+        self._store.close()
+
 
 def _encode(tree: CompactRange) -> bytes:
     fields = {"tree_size": tree.tree_size, "hashes": [value.hex() for value in tree.hashes]}

@@ -149,28 +149,39 @@ class LogRegistry:
                     slot.log.close()
 
     def _take(self, name: str) -> _Slot:
-        idle: _Slot | None = None
+        idle: tuple[str, _Slot] | None = None
         with self._lock:
             slot = self._slots.get(name)
             if slot is None:
                 if len(self._slots) >= self._max_open:
-                    idle = self._evict()
+                    idle = self._choose_idle()
+                    idle[1].users += 1
                 slot = self._slots[name] = _Slot()
             slot.users += 1
             self._slots.move_to_end(name)
         if idle is not None:
-            with idle.lock:
-                if idle.log is not None:
-                    idle.log.close()
+            self._close_idle(*idle)
         return slot
 
-    def _evict(self) -> _Slot:
+    def _choose_idle(self) -> tuple[str, _Slot]:
         for name, slot in self._slots.items():
-            if slot.users == 0 and name != SYSTEM_LOG:
-                return self._slots.pop(name)
+            # A read-only log stays open, so that health and metrics go on to say so.
+            if slot.users == 0 and name != SYSTEM_LOG and slot.log is not None and not slot.log.read_only_reason:
+                return name, slot
         raise OverloadedError(
             f"{len(self._slots)} logs are open and in use; the limit is {self._max_open}", hint="retry after a pause"
         )
+
+    def _close_idle(self, name: str, slot: _Slot) -> None:
+        """Close a log; who wants it meanwhile waits for its slot, because a store is never open twice."""
+        with slot.lock:
+            if slot.log is not None:
+                slot.log.close()
+                slot.log = None
+        with self._lock:
+            slot.users -= 1
+            if slot.users == 0 and slot.log is None:
+                self._slots.pop(name, None)
 
     def _open_guard(self, name: str) -> OpenGuard | None:
         guard = self.directory.open_guard(name)

@@ -16,6 +16,7 @@ Nothing is answered before 4, nothing is signed that was not read back from the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -26,9 +27,16 @@ from ledger.engine.admission import AdmittedRequest, Group, SealedEntries
 from ledger.engine.clockwatch import ClockWatch
 from ledger.engine.records import CLOCK_CONFIRMED, FREEZE, KEY_PREFIX, Credential, fold
 from ledger.engine.requests import AdminRequest, AppendRequest, AppendResult, NewEntry, SignedHead
-from ledger.errors import CorruptionError, DeadlinePassedError, LedgerError, LogReadOnlyError, PermissionMissingError
+from ledger.errors import (
+    CorruptionError,
+    DeadlinePassedError,
+    InvalidCredentialsError,
+    LedgerError,
+    LogReadOnlyError,
+    PermissionMissingError,
+)
 from ledger.events.actions import CATALOGUE_VERSION
-from ledger.events.codec import encode_event
+from ledger.events.codec import encode_sections
 from ledger.events.event import Actor, ActorType, Authentication, Event, Outcome, Source
 from ledger.events.ids import ID_RANDOM_BYTES, RESERVED_ID_PREFIX, new_event_id
 from ledger.merkle.compact import CompactRange
@@ -123,11 +131,8 @@ class Sequencer:
                 f"the log is frozen: {reason.decode()}", hint="see the operator's page on a frozen log"
             )
             return [frozen for _ in requests], None
+        self._confirm_clock(transaction, before, requests)
         try:
-            for request in requests:
-                if isinstance(request, AdminRequest) and any(e.action == CLOCK_CONFIRMED for e in request.events):
-                    self._check_credential(transaction, request, before.last_recorded_at)
-                    self._watch.confirm()
             recorded_at = self._watch.recorded_at(before.last_recorded_at)
         except LedgerError as error:
             return [error for _ in requests], None
@@ -143,6 +148,14 @@ class Sequencer:
                 answers.append(error)
         return answers, group if group.size else None
 
+    def _confirm_clock(self, transaction: ReadTransaction, before: HeadRecord, requests: Sequence[Request]) -> None:
+        """Trust the clock again where an administrator says so; a refused one is answered with the others."""
+        for request in requests:
+            if isinstance(request, AdminRequest) and any(event.action == CLOCK_CONFIRMED for event in request.events):
+                with suppress(InvalidCredentialsError, PermissionMissingError):
+                    self._check_credential(transaction, request, before.last_recorded_at)
+                    self._watch.confirm()
+
     def _decide(
         self, transaction: WriteTransaction, request: Request, group: Group, known: dict[bytes, int]
     ) -> AdmittedRequest:
@@ -157,11 +170,12 @@ class Sequencer:
         if request.precondition is not None:
             request.precondition(transaction)
         events = [self._complete(event, request, group.recorded_at) for event in request.events]
+        entries = [NewEntry(event.event_id.encode(), encode_sections(event, None)[0], b"") for event in events]
+        admitted = group.admit(transaction, AppendRequest(request.key_id, request.principal, entries), {})
         for event in events:
             for name, value in fold(event, group.recorded_at, transaction.record).items():
                 transaction.put_record(name, value)
-        entries = [NewEntry(event.event_id.encode(), encode_event(event), b"") for event in events]
-        return group.admit(transaction, AppendRequest(request.key_id, request.principal, entries), {})
+        return admitted
 
     def _check_credential(self, transaction: ReadTransaction, request: Request, now_us: int) -> None:
         """Look the credential up again, so that no entry of a key follows its revocation."""

@@ -47,6 +47,8 @@ from ledger.storage.owner import OwnerLock
 from ledger.telemetry.metrics import LogGauges, Metrics
 
 _LOGGER = logging.getLogger(__name__)
+_LAST_ANSWERS_SECONDS = 1.0
+_PUBLICATION_ENDS_SECONDS = 10.0
 READY: Final = "ready"
 """The line that tells that calls are answered from now on."""
 
@@ -226,7 +228,10 @@ class LedgerServer:
                     await health.enter_graceful_shutdown()
                     growth.stop()
             finally:
-                await publication.stop()
+                # What does not end must not keep the server from ending.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_PUBLICATION_ENDS_SECONDS):
+                        await publication.stop()
                 await asyncio.to_thread(parts.workers.close)
 
     @contextlib.asynccontextmanager
@@ -260,8 +265,11 @@ class LedgerServer:
         await server.start()
         try:
             yield replace(address, port=port)
+            # Calls that are on their way are still answered, with when to come back; gRPC would just cancel them.
+            await asyncio.sleep(self._config.linger_seconds)
+            await binder.drain(self._config.drain_seconds)
         finally:
-            await server.stop(self._config.drain_seconds)
+            await server.stop(_LAST_ANSWERS_SECONDS)
 
     @contextlib.asynccontextmanager
     async def _http(self, parts: Parts, certificates: Certificates | None) -> AsyncIterator[Address | None]:

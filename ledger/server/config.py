@@ -79,7 +79,8 @@ class ServerConfig:
         limits: Bounds of each log's queue.
         map_size: Upper limit of each log's store, bytes.
         owner_wait_seconds: How long to wait for another process to leave the data directory.
-        drain_seconds: How long calls may go on when the server stops.
+        linger_seconds: How long a server that stops still answers new calls, with when to come back.
+        drain_seconds: How long calls may then still go on.
     """
 
     data: Path
@@ -92,6 +93,7 @@ class ServerConfig:
     limits: Limits = field(default_factory=Limits)
     map_size: int = DEFAULT_MAP_SIZE
     owner_wait_seconds: float = 10.0
+    linger_seconds: float = 0.25
     drain_seconds: float = 10.0
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from ledger.engine.directory import (
     is_made,
     open_directory,
 )
+from ledger.engine.files import make_folder
 from ledger.engine.registry import LogRegistry
 from ledger.errors import FilePermissionsError, StorageError
 from ledger.server.config import ServerConfig, invalid_setting
@@ -115,7 +116,7 @@ def _create(config: ServerConfig, clock: Clock) -> DataDirectory:
 def _make_folder(path: Path) -> None:
     """Make the directory, mode 0700; refuse one that others may read or change."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path)
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077 and not any(path.iterdir()):
             # An empty directory becomes ours as a missing one does.

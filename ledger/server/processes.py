@@ -94,26 +94,35 @@ class PublisherProcess:
     async def _supervise(self) -> None:
         failures = 0
         while True:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "ledger.server.publisher",
-                str(self._directory.path),
-                str(self._directory.map_size),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                pass_fds=(self._lock_descriptor,),
-            )
-            feeder = asyncio.create_task(self._feed(process))
+            told = False
             try:
-                told = await self._listen(process)
-            finally:
-                feeder.cancel()
-                await _end(process)
+                told = await self._run_once()
+            except (OSError, ValueError, KeyError):
+                # It could not be started, or told what cannot be read.
+                _LOGGER.exception("the publisher process failed")
             failures = 0 if told else failures + 1
             pause = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS) - 1)]
             _LOGGER.error("the publisher process ended and is started again", extra={"pause_seconds": pause})
             await asyncio.sleep(pause)
+
+    async def _run_once(self) -> bool:
+        """Run the process until it ends; return whether it told anything."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "ledger.server.publisher",
+            str(self._directory.path),
+            str(self._directory.map_size),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=(self._lock_descriptor,),
+        )
+        feeder = asyncio.create_task(self._feed(process))
+        try:
+            return await self._listen(process)
+        finally:
+            feeder.cancel()
+            await _end(process)
 
     async def _feed(self, process: asyncio.subprocess.Process) -> None:
         if process.stdin is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ledger.engine.directory import DataDirectory, open_directory
 from ledger.engine.publication import Publisher
+from ledger.engine.registry import MAX_OPEN_LOGS
 from ledger.errors import CorruptionError, LedgerError
 
 _READ_BYTES = 65_536
@@ -37,15 +38,20 @@ def main() -> None:
 
 def _publish(directory: DataDirectory, publishers: dict[str, Publisher], name: str) -> dict[str, str | int]:
     try:
-        publisher = publishers.get(name)
+        publisher = publishers.pop(name, None)
         if publisher is None:
-            store = directory.open_store(name, read_only=True)
-            publisher = publishers[name] = Publisher(store, directory.published_path(name))
+            while len(publishers) >= MAX_OPEN_LOGS:
+                publishers.pop(next(iter(publishers))).close()
+            publisher = Publisher(directory.open_store(name, read_only=True), directory.published_path(name))
+        # At the end of the order in which they were used.
+        publishers[name] = publisher
         head = publisher.advance()
     except CorruptionError as error:
         return {"mismatch": error.message}
     except (LedgerError, OSError) as error:
-        publishers.pop(name, None)
+        failed = publishers.pop(name, None)
+        if failed is not None:
+            failed.close()
         return {"problem": str(error)}
     return {"tree_size": head.tree_size, "root_hash": head.root_hash.hex()}
 

@@ -168,6 +168,16 @@ class Store(Protocol):
             OutcomeUnknownError: Any other failure of the commit; reopen the store before going on.
         """
 
+    def sync(self) -> None:
+        """Put on the disk whatever is visible; for the owner, before it relies on what it found at opening.
+
+        Raises:
+            OutcomeUnknownError: It failed.
+        """
+
+    def room_bytes(self) -> int:
+        """Return how much more the store may hold, in bytes; the disk may hold less. Thread-safe."""
+
     def maintain(self) -> None:
         """Do what must be done every half minute, such as freeing what a dead reader holds. Thread-safe."""
 

@@ -1,7 +1,7 @@
 """The store on LMDB: one environment, one table per kind of row, every commit synced.
 
 The only module that knows LMDB. LMDB keeps what it promised through kills and power cuts as long as these hold, so
-they are asserted or built in: sync and metasync on; no writemap, no map_async; no buffers handed out; the map never
+they are checked at every opening or built in: sync and metasync on; no writemap, no map_async; no buffers handed out; the map never
 resized while open; nothing here opens or deletes `lock.mdb`; no use of an environment inherited by fork.
 
 LMDB's write lock knows no timeout: a write transaction waits for that of another thread for as long as it takes. So
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,6 +54,14 @@ DEFAULT_MAP_SIZE = 256 * 1024**3
 
 _DATA_FILE = "data.mdb"
 _MAX_READERS = 1024
+# Checked at every opening, and not by `assert`, which an optimised interpreter leaves out.
+_FLAGS = (
+    ("sync", True, "every commit must be synced"),
+    ("metasync", True, "every commit must be synced with its meta page"),
+    ("lock", True, "readers must be known to the writer"),
+    ("writemap", False, "with writemap a full disk kills the process"),
+    ("map_async", False, "every commit must be synced"),
+)
 # Twice what a snapshot may be held.
 _CLOSE_WAIT_SECONDS = 10.0
 # LMDB does not write the pages that a transaction took and gave back, so a sound file may lack a few at its end.
@@ -238,6 +247,23 @@ class LmdbStore:
             if not self._state.wait_for(lambda: self._active == 0, timeout=_CLOSE_WAIT_SECONDS):
                 raise StorageError(f"{self._active} transactions of the store {self._path} are still open")
             self._environment.close()
+
+    def sync(self) -> None:
+        """Put on the disk whatever is visible.
+
+        Raises:
+            OutcomeUnknownError: It failed.
+            StorageError: The store is closed.
+        """
+        with self._using():
+            try:
+                self._environment.sync(True)  # noqa: FBT003 - the binding takes no name
+            except lmdb.Error as error:
+                raise OutcomeUnknownError(f"the store cannot be synced: {error}") from error
+
+    def room_bytes(self) -> int:
+        """Return how much more of the map may be used, in bytes; pages freed since count as used."""
+        return self.map_bytes() - self.used_bytes()
 
     def maintain(self) -> None:
         """Free what readers of dead processes still hold.
@@ -543,6 +569,8 @@ class _LmdbWriter(_LmdbReader):
 
 
 def _open_environment(path: Path, map_size: int, *, read_only: bool) -> lmdb.Environment:
+    if sys.maxsize < 1 << 32:
+        raise StorageError("this interpreter has 32 bits, which is too little for a store's map")
     environment = lmdb.open(
         str(path),
         map_size=map_size,
@@ -552,12 +580,11 @@ def _open_environment(path: Path, map_size: int, *, read_only: bool) -> lmdb.Env
         create=False,
         readonly=read_only,
     )
-    flags = environment.flags()
-    assert flags["sync"], "every commit must be synced"
-    assert flags["metasync"], "every commit must be synced with its meta page"
-    assert flags["lock"], "readers must be known to the writer"
-    assert not flags["writemap"], "with writemap a full disk kills the process"
-    assert not flags["map_async"], "every commit must be synced"
+    flags: dict[str, object] = {**environment.flags()}
+    for name, expected, why in _FLAGS:
+        if bool(flags[name]) is not expected:
+            environment.close()
+            raise StorageError(f"the environment {path} has {name}={flags[name]}: {why}")
     return environment
 
 

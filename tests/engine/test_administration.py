@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +13,18 @@ from ledger.auth.roles import Permission, Role
 from ledger.engine.administration import SERVER
 from ledger.engine.directory import SYSTEM_LOG, create_directory, is_made
 from ledger.engine.fsck import check_log
-from ledger.engine.requests import AppendRequest
+from ledger.engine.records import log_created
+from ledger.engine.registry import LogRegistry
+from ledger.engine.requests import AdminRequest, AppendRequest
 from ledger.errors import (
     ApiKeyNotFoundError,
     FilePermissionsError,
     InvalidCredentialsError,
     InvalidRequestError,
+    LedgerError,
     LogExistsError,
     LogNotFoundError,
+    OverloadedError,
     PermissionMissingError,
     StorageError,
     StorageFormatError,
@@ -173,7 +178,7 @@ def test_a_log_name_is_taken_once(server: EngineServer) -> None:
 
 
 def test_unknown_keys_are_not_revoked(server: EngineServer) -> None:
-    for key_id in ("nothing", "", "../../x", "A" * 12):
+    for key_id in ("nothing", "", "../../x", "A" * 12, "é" * 12, "a" * 300):
         with pytest.raises(ApiKeyNotFoundError):
             server.administration.revoke_key("default", SERVER, key_id=key_id)
 
@@ -197,9 +202,116 @@ def test_a_temporary_name_is_removed_at_the_start(server: EngineServer) -> None:
 def test_a_signing_key_that_others_may_read_is_refused(server: EngineServer) -> None:
     server.close()
     server.directory.key_path("default").chmod(0o640)
-    with pytest.raises(FilePermissionsError) as refused:
-        server.open()
+    server.open()
+    with pytest.raises(FilePermissionsError) as refused, server.registry.use("default"):
+        pass
     assert "chmod 600" in refused.value.hint
+
+
+def test_a_log_that_takes_no_entries_stops_neither_administration_nor_the_next_start(server: EngineServer) -> None:
+    for name in ("aaa", "zzz"):
+        server.administration.create_log(name, SERVER)
+    second = server.administration.create_key(SYSTEM_LOG, SERVER, label="second", roles=frozenset(Role), personal=True)
+    caller = server.access.authenticate_key(second.secret)
+    server.open_log("default").freeze("a test", durably=True)
+    server.close()
+    server.open()
+    rotated = server.administration.rotate_key(SYSTEM_LOG, SERVER, key_id=server.admin().key_id, overlap_seconds=60)
+    assert server.access.authorise(server.access.authenticate_key(rotated.secret), "zzz", Permission.APPEND).personal
+    server.administration.revoke_key(SYSTEM_LOG, SERVER, key_id=caller.key_id)
+    for log in ("aaa", "default", "zzz"):
+        with pytest.raises(InvalidCredentialsError):
+            server.access.authorise(caller, log, Permission.READ_EVENTS)
+
+
+def test_a_key_of_an_ended_certificate_credential_is_free_again(server: EngineServer) -> None:
+    def create() -> str:
+        made = server.administration.create_key(
+            "default",
+            SERVER,
+            label="",
+            roles=frozenset({Role.WRITER}),
+            personal=False,
+            certificate_name="DNS:billing.acme.example",
+        )
+        return made.credential.key_id
+
+    server.administration.revoke_key("default", SERVER, key_id=create())
+    key_id = create()
+    assert server.access.authenticate_certificate(["DNS:billing.acme.example"], "default").key_id == key_id
+
+
+def test_a_certificate_name_that_could_never_match_is_refused(server: EngineServer) -> None:
+    for name in ("billing", "CN:billing", "URI:", "DNS:a b", "DNS:" + "a" * 180):
+        with pytest.raises(InvalidRequestError):
+            server.administration.create_key(
+                "default", SERVER, label="", roles=frozenset({Role.WRITER}), personal=False, certificate_name=name
+            )
+
+
+def test_only_the_first_key_takes_its_file_away(server: EngineServer) -> None:
+    second = server.administration.create_key(SYSTEM_LOG, SERVER, label="second", roles=frozenset(Role), personal=True)
+    server.administration.rotate_key(SYSTEM_LOG, SERVER, key_id=second.credential.key_id, overlap_seconds=0)
+    first = server.admin()
+    server.administration.revoke_key(SYSTEM_LOG, SERVER, key_id=first.key_id)
+    assert not (server.path / "admin.key").exists()
+
+
+def test_a_creation_that_was_cut_off_after_its_entry_is_completed_at_the_next_start(server: EngineServer) -> None:
+    server.directory.create_log("cut-off", bytes(range(32)), 1)
+    record = server.registry.describe("cut-off")
+    with server.registry.use(SYSTEM_LOG) as system:
+        system.administer(AdminRequest("", SERVER.principal, [log_created(record)]))
+    server.close()
+    server.open()
+    assert _size(server, "cut-off") == 2
+    assert server.access.authorise(server.admin(), "cut-off", Permission.APPEND).personal
+    with pytest.raises(LogExistsError):
+        server.administration.create_log("cut-off", SERVER)
+
+
+def test_beginning_again_never_removes_another_servers_guards(tmp_path: Path) -> None:
+    guards = tmp_path / "guards"
+    other = EngineServer(tmp_path / "other", guard_path=guards)
+    other.close()
+    data = tmp_path / "data"
+
+    def fail(_directory: object) -> None:
+        raise StorageError("the disk failed")
+
+    data.mkdir()
+    with pytest.raises(StorageError):
+        create_directory(data, None, "logs.example/mine", fail)
+    with pytest.raises(StorageError, match="their data is missing"):
+        create_directory(data, guards, "logs.example/mine", fail)
+    assert sorted(path.name for path in guards.iterdir()) == ["_system.guard", "default.guard"]
+
+
+def test_a_log_that_is_closed_to_make_room_is_never_open_twice(server: EngineServer) -> None:
+    for number in range(4):
+        server.administration.create_log(f"log-{number}", SERVER)
+    server.close()
+    registry = LogRegistry(server.directory, server.clock, server.random, max_open=2)
+    registry.start()
+    errors: list[LedgerError] = []
+
+    def use(offset: int) -> None:
+        for turn in range(40):
+            try:
+                with registry.use(f"log-{(offset + turn) % 4}") as log:
+                    log.signed_head()
+            except OverloadedError:
+                continue
+            except LedgerError as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=use, args=(offset,)) for offset in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    registry.close()
+    assert errors == []
 
 
 def test_an_interrupted_creation_is_begun_again(tmp_path: Path) -> None:

@@ -57,6 +57,12 @@ class ControlledStore:
     def maintain(self) -> None:
         self._inner.maintain()
 
+    def sync(self) -> None:
+        self._inner.sync()
+
+    def room_bytes(self) -> int:
+        return self._inner.room_bytes()
+
     def close(self) -> None:
         """Stay open: the test opens the same store again."""
 
@@ -71,19 +77,18 @@ class Bench:
         self.unreadable: list[str] = []
         self.opened = 0
         self.open_error: StorageError | None = None
-        self.log = Log(
-            LogParts(
-                name="lab",
-                verifier_key="",
-                open_store=self._open_store,
-                open_guard=lambda: HighWaterGuard.open(folder / "lab.guard", ORIGIN),
-                clock=ManualClock(NOW),
-                random=RepeatableRandom(b"bench"),
-                signer=lab.signer,
-                limits=limits or Limits(),
-                unreadable=self.unreadable.append,
-            )
+        self.parts = LogParts(
+            name="lab",
+            verifier_key="",
+            open_store=self._open_store,
+            open_guard=lambda: HighWaterGuard.open(folder / "lab.guard", ORIGIN),
+            clock=ManualClock(NOW),
+            random=RepeatableRandom(b"bench"),
+            signer=lab.signer,
+            limits=limits or Limits(),
+            unreadable=self.unreadable.append,
         )
+        self.log = Log(self.parts)
 
     def _open_store(self) -> Store:
         self.opened += 1
@@ -216,6 +221,21 @@ def test_a_freeze_is_kept_in_the_store(bench: Bench) -> None:
     bench.log.close()
     with bench.store.read() as snapshot:
         assert snapshot.record("freeze") == b"the leaves do not lead to the root"
+
+
+def test_a_frozen_log_signs_nothing_new_when_it_is_opened_again(bench: Bench, tmp_path: Path) -> None:
+    shown = bench.append(1).head
+    # The commit after it is durable, and neither guarded nor signed, as after a crash.
+    with bench.store.write() as transaction:
+        transaction.put_record("freeze", b"a test")
+    bench.store.failures = []
+    second = Log(bench.parts)
+    try:
+        assert second.read_only_reason == "a test"
+        assert second.signed_head() == shown
+    finally:
+        second.close()
+    assert HighWaterGuard.open(tmp_path / "lab.guard", ORIGIN).value[0] == shown.tree_size
 
 
 def test_a_reader_stands_on_one_head_while_the_log_grows(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.auth.roles import Role
-from ledger.engine.records import FREEZE, Credential, key_created, key_revoked
+from ledger.engine.records import FREEZE, Credential, clock_confirmed, key_created, key_revoked
 from ledger.engine.requests import AdminRequest, NewEntry, Outcome
 from ledger.engine.sequencer import SERVER_PRINCIPAL
 from ledger.errors import (
@@ -166,6 +166,13 @@ def test_a_key_without_the_writer_role_appends_nothing(lab: Lab) -> None:
 def test_a_writer_administers_nothing(lab: Lab) -> None:
     request = AdminRequest(KEY_ID, append_request().principal, [key_revoked(KEY_ID)])
     assert isinstance(lab.step(request).answers[0], PermissionMissingError)
+
+
+def test_a_refused_confirmation_of_the_clock_never_aborts_its_neighbours(lab: Lab) -> None:
+    refused = AdminRequest(KEY_ID, append_request().principal, [clock_confirmed(NOW)])
+    result = lab.step(append_request(make_entry(1)), refused)
+    assert answer_of(result.answers[0]).entries[0].outcome is Outcome.APPENDED
+    assert isinstance(result.answers[1], PermissionMissingError)
 
 
 def test_a_frozen_log_appends_and_administers_nothing(lab: Lab) -> None:

@@ -176,5 +176,11 @@ class DoubtfulStore:
     def maintain(self) -> None:
         self._inner.maintain()
 
+    def sync(self) -> None:
+        self._inner.sync()
+
+    def room_bytes(self) -> int:
+        return self._inner.room_bytes()
+
     def close(self) -> None:
         self._inner.close()
