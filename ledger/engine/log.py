@@ -274,18 +274,19 @@ class Log:
 
     # Life
 
-    def freeze(self, reason: str, *, durably: bool = False) -> None:
+    def freeze(self, reason: str, *, detail: str = "", durably: bool = False) -> None:
         """Take no more appends and sign no more heads, because something is wrong.
 
         Args:
-            reason: What is wrong.
+            reason: What is wrong; told to who uses the log, so it names no path.
+            detail: More of it, for the server's own log.
             durably: Keep it in the store as well, so that the next start stays read-only.
         """
         with self._changed:
             self._read_only_reason = self._read_only_reason or reason
             self._freeze_to_store = reason if durably else self._freeze_to_store
             self._changed.notify_all()
-        _LOGGER.error("log is read-only", extra={"log": self.name, "reason": reason})
+        _LOGGER.error("log is read-only", extra={"log": self.name, "reason": reason, "detail": detail})
 
     def close(self) -> None:
         """Finish what is queued, then release the store."""
@@ -341,7 +342,7 @@ class Log:
             if self._guard is not None:
                 self._guard.flush()
         except StorageError as error:
-            self.freeze(error.message)
+            self.freeze(_GUARD_UNWRITABLE, detail=error.message)
 
     def _take(self) -> list[tuple[Request, Future[AppendResult]]] | None:
         """Wait for requests and take a group; None when the log is closing and the queue is empty."""
@@ -410,7 +411,7 @@ class Log:
             with self._changed:
                 self._head = head
         except (LedgerError, OSError) as error:
-            self.freeze(f"the store cannot be opened again: {error}")
+            self.freeze("the store cannot be opened again", detail=str(error))
             self._parts.unreadable(str(error))
         finally:
             with self._changed:
@@ -432,18 +433,19 @@ class Log:
         self._sequencer = self._guard = None
         # What a crash left visible may not be on the disk yet; it must be before a retry is told that it is there.
         self._store.sync()
-        guard, guard_value, problem = None, None, ""
+        guard, guard_value, problem, detail = None, None, "", ""
         try:
             guard = self._guard = self._parts.open_guard()
             guard_value = None if guard is None else guard.value
         except StorageError as error:
-            problem = f"{Impossible.GUARD_UNREADABLE.value}: {error.message}"
+            problem, detail = Impossible.GUARD_UNREADABLE.value, error.message
         with self._store.read() as snapshot:
             finding = check_opening(snapshot, self.origin, guard_value)
             frozen = snapshot.record(FREEZE)
             if finding is not None or guard is None or problem or frozen is not None:
                 found = finding.describe() if finding else Impossible.GUARD_MISSING.value
-                self.freeze(problem or (frozen.decode() if frozen is not None and finding is None else found))
+                reason = problem or (frozen.decode() if frozen is not None and finding is None else found)
+                self.freeze(reason, detail=detail)
                 return self._last_shown_head(snapshot, guard_value)
             head = require_head(snapshot)
         sequencer = Sequencer(
@@ -457,7 +459,7 @@ class Log:
         try:
             signed = sequencer.sign(head)
         except StorageError as error:
-            self.freeze(f"{_GUARD_UNWRITABLE}: {error.message}")
+            self.freeze(_GUARD_UNWRITABLE, detail=error.message)
             with self._store.read() as snapshot:
                 return self._last_shown_head(snapshot, guard_value)
         self._sequencer = sequencer

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 
 from ledger.auth.api_keys import credentials_refused
 from ledger.engine.access import Caller
-from ledger.errors import InvalidCredentialsError
+from ledger.errors import InvalidCredentialsError, PermissionMissingError
 from ledger.rpc.errors import DETAILS_KEY, Refusal, refusal_of
 from ledger.rpc.parts import Parts
 from ledger.rpc.rules import RULES, Rule
@@ -84,8 +84,9 @@ class Authenticator(grpc.aio.ServerInterceptor):
         metadata = {str(key): value for key, value in handler_call_details.invocation_metadata or ()}
         try:
             _PRESENTED.set(await self._presented(metadata))
-        except InvalidCredentialsError as error:
-            self._metrics.authentication_failed()
+        except Exception as error:  # noqa: BLE001 - nobody is told more of it than a refusal tells
+            if isinstance(error, InvalidCredentialsError):
+                self._metrics.authentication_failed()
             return _refuse(refusal_of(error))
         return handler
 
@@ -115,7 +116,12 @@ class Authenticator(grpc.aio.ServerInterceptor):
         if isinstance(identity, CertificateIdentity):
             identity = self._holder(identity.names, rule.log_of(request, home=""))
         log = rule.log_of(request, identity.home)
-        self._access.authorise(identity, log, rule.permission_of(request))
+        try:
+            self._access.authorise(identity, log, rule.permission_of(request))
+        except PermissionMissingError:
+            # A credential that has ended is told so, whatever it asks for.
+            self._access.authorise(identity, identity.home, None)
+            raise
         return identity
 
     def _holder(self, names: tuple[str, ...], log: str) -> Caller:
