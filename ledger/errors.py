@@ -364,6 +364,40 @@ class ForkError(VerificationError):
         super().__init__(message, hint=hint, first_note=first_note, second_note=second_note)
 
 
+class StaleHeadError(VerificationError):
+    """The newest head that a server gives is older than the trusted one, where all that is trusted was asked for."""
+
+    reason = "HEAD_STALE"
+
+
+class ContentUnprovenError(VerificationError):
+    """An event id is proven to be in the log, and nothing proves that it is there with the content that was sent."""
+
+    reason = "CONTENT_UNPROVEN"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        metadata: Mapping[str, str] | None = None,
+        receipt: object = None,
+        receipts: Sequence[object] = (),
+    ) -> None:
+        """Keep what was proven.
+
+        Args:
+            message: Cause, value and limit.
+            hint: What the reader should do next.
+            metadata: The variables of the message.
+            receipt: The `ledger.client.Receipt` of the first such event: it proves a place in the log alone.
+            receipts: The receipts of all events of the call, in their order.
+        """
+        super().__init__(message, hint=hint, metadata=metadata)
+        self.receipt = receipt
+        self.receipts = tuple(receipts)
+
+
 # Client
 
 
@@ -371,6 +405,12 @@ class ServerUnreachableError(LedgerError):
     """The server did not answer, or answered that it is overloaded."""
 
     reason = "SERVER_UNREACHABLE"
+
+
+class StateError(LedgerError):
+    """The call was done and its answer verified, but the newest trusted head could not be kept on disk."""
+
+    reason = "STATE_NOT_KEPT"
 
 
 class RemoteError(LedgerError):

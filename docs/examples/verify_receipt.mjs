@@ -97,11 +97,9 @@ class Reader {
     return this.take(8).readBigUInt64LE();
   }
 
-  /** Length and bytes. The length is compared as BigInt: it may be any number that ten bytes hold. */
   delimited() {
-    const length = this.varint();
-    check(length <= BigInt(this.bytes.length - this.offset), `${this.what} is cut off`);
-    return this.take(Number(length));
+    // A length that a Number does not hold exactly is beyond the end all the same.
+    return this.take(Number(this.varint()));
   }
 
   /** The bytes that stand here in every accepted encoding, a tag for example. */
@@ -227,8 +225,8 @@ function readValue(reader, type, mayBeDefault, path) {
       return type === 'fixed64' ? number : BigInt.asIntN(64, number);
     }
     case 'double': {
+      // Only Value has one, where 0 is a value like any other.
       const number = reader.take(8).readDoubleLE();
-      check(mayBeDefault || number !== 0, `${path}: a default is written`);
       check(Number.isFinite(number), `${path}: not finite`);
       return number;
     }

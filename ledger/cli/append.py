@@ -76,8 +76,6 @@ def command(
         if receipt is not None:
             proven.save(receipt, include_personal=with_personal)
             say(f"the receipt is in {receipt}; `logproof verify receipt {receipt} --key ...` verifies it anywhere")
-    if not proven.proves_content:
-        say("the event was in the log before, and the server does not show whether with this content")
     write_record(
         {
             "outcome": proven.outcome.name.lower(),

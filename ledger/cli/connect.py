@@ -1,10 +1,12 @@
 """A client for a command, and what is told about the connection on the way.
 
-The rule that must not break: where nobody pinned the log's key, that is said on stderr every time.
+The rule that must not break: where nobody pinned the log's key, or a server shows a head that is older than the trusted
+one, that is said on stderr every time.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +17,7 @@ from ledger.client.admin import Administration
 from ledger.client.connection import Connection
 from ledger.client.options import Options
 from ledger.client.sync import Ledger
+from ledger.client.trust import StaleHeadWarning
 from ledger.client.unpinned import connect_unpinned
 from ledger.errors import LedgerError
 
@@ -38,7 +41,7 @@ def open_ledger(settings: Settings, *, log: str | None = None) -> Iterator[Ledge
     else:
         ledger = connect_unpinned(options, connect=_connect)
         say(f"UNPINNED: the verifier key came from the server itself; to pin it: --key '{ledger.verifier_key}'")
-    with ledger:
+    with ledger, _stale_heads_are_told():
         yield ledger
 
 
@@ -59,6 +62,22 @@ def open_administration(settings: Settings, *, log: str | None = None) -> Iterat
         yield administration
     finally:
         administration.close()
+
+
+@contextmanager
+def _stale_heads_are_told() -> Iterator[None]:
+    before = warnings.showwarning
+
+    def tell(message: Warning | str, category: type[Warning], *rest: object) -> None:
+        if issubclass(category, StaleHeadWarning):
+            say(f"warning: {message}")
+        else:
+            before(message, category, *rest)  # type: ignore[arg-type]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", StaleHeadWarning)
+        warnings.showwarning = tell  # type: ignore[assignment]
+        yield
 
 
 def _connect(options: Options) -> Connection:

@@ -119,12 +119,16 @@ class _Demo:
         started = self._now()
         entries = sum(1 for _ in ledger.read_entries(0))
         verdict = ledger.verify_entry(receipt.leaf_index)
+        passed = sum(check.passed for check in verdict.checks)
         self._say(
             "Read back",
             f"{entries} entries, none left out; the server's own check of entry {receipt.leaf_index} "
-            f"passed {len(verdict.checks)} of {len(verdict.checks)} steps",
+            f"passed {passed} of {len(verdict.checks)} steps",
             started,
         )
+        if verdict.verdict != "verified" or passed != len(verdict.checks):
+            click.echo(f"NOT VERIFIED: the server says {verdict.verdict} of entry {verdict.leaf_index}", err=True)
+            raise click.exceptions.Exit(ExitCode.VERIFICATION_FAILED)
 
     def _verify_offline(self, receipt: Receipt, verifier_key: str) -> None:
         from ledger.evidence.receipts import verify_receipt

@@ -17,6 +17,7 @@ from ledger.errors import (
     BatchError,
     BatchTooLargeError,
     ClockError,
+    ContentUnprovenError,
     DeadlinePassedError,
     EntryNotFoundError,
     EventIdReusedError,
@@ -40,6 +41,7 @@ from ledger.errors import (
     RemoteError,
     ServerUnreachableError,
     ShuttingDownError,
+    StateError,
     StorageError,
     UnsupportedError,
     VerificationError,
@@ -88,6 +90,7 @@ _BY_CLASS: Final[tuple[tuple[type[LedgerError], ExitCode], ...]] = (
     (ForkError, ExitCode.FORK),
     (PolicyNotMetError, ExitCode.INCOMPLETE),
     (IncompleteEvidenceError, ExitCode.INCOMPLETE),
+    (ContentUnprovenError, ExitCode.INCOMPLETE),
     (VerificationError, ExitCode.VERIFICATION_FAILED),
     (InvalidRequestError, ExitCode.BAD_INPUT),
     (MalformedError, ExitCode.BAD_INPUT),
@@ -111,6 +114,7 @@ _BY_CLASS: Final[tuple[tuple[type[LedgerError], ExitCode], ...]] = (
     (ClockError, ExitCode.UNREACHABLE),
     (PublicationBehindError, ExitCode.UNREACHABLE),
     (LogReadOnlyError, ExitCode.UNREACHABLE),
+    (StateError, ExitCode.STORAGE),
     (StorageError, ExitCode.STORAGE),
 )
 

@@ -27,8 +27,8 @@ def command() -> None:
 def export_tiles(settings: Settings, directory: Path, output_format: Format) -> None:
     """Write the log to DIR as C2SP tlog-tiles, for other tools to audit.
 
-    Tiles and bundles of leaves come first, the checkpoint last. The leaves hold no event data; they show times, principals and whether there was personal data. Run it again to
-    bring an export up to date.
+    Tiles and bundles of leaves come first, the checkpoint last. The leaves hold no event data; they show times,
+    principals and whether there was personal data. Run it again to bring an export up to date.
     """
     from ledger.cli.connect import open_ledger
     from ledger.cli.progress import progress_bar
@@ -68,5 +68,5 @@ def _published_head(ledger: Ledger) -> Head:
     """Return a published head that covers everything committed at the call."""
     from ledger.client.values import HeadKind
 
-    committed = ledger.checkpoint()
+    committed = ledger.checkpoint(allow_stale=False)
     return ledger.checkpoint(HeadKind.PUBLISHED, at_least=committed.checkpoint.tree_size)

@@ -1,6 +1,7 @@
 """`logproof import`: files of events into a log; stop it and run it again at will.
 
-The rule that must not break: exit code 0 means that every record of every file is in the log, proven.
+The rule that must not break: exit code 0 means that every record of every file is in the log, proven, but for those
+that are told apart as already there with content not compared: of these the server's word is all there is.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def command(settings: Settings, paths: tuple[Path, ...], kind: str, rejects: Pat
     """Import files of events: files or folders, plain or gzipped.
 
     Run it again after an interruption: records that are in the log already are recognised by their ids and bytes.
-    Exit code 0: every record is in the log. 2: some were refused, and are in the file of rejects.
+    Exit code 0: every record is in the log. 2: some were refused, and are in the file of rejects. Records that another
+    principal or mapping brought in count as already there; "content not compared" marks what nothing proves.
     """
     from ledger.cli.connect import open_ledger
     from ledger.cli.import_run import Import, RejectFile
@@ -61,6 +63,11 @@ def command(settings: Settings, paths: tuple[Path, ...], kind: str, rejects: Pat
         head = ledger.trusted_head
     counts = run.counts
     say(f"{counts.words()}, from {len(files)} files in {seconds:.1f} s")
+    if counts.not_compared:
+        say(
+            f"content not compared: {counts.not_compared} records are there by the server's word (written by another "
+            "principal, expired, or of another mapping); nothing proves that they hold what is in the files"
+        )
     if counts.refused:
         say(f"the refused records and the reasons are in {rejects}")
     if output_format is not Format.TABLE:

@@ -1,7 +1,8 @@
 """Sends records in batches, and sets aside those that are refused.
 
 The rule that must not break: a record counts as appended or already there only after its receipt was verified; every
-other record is in the file of rejects, or the import ends with an error.
+other record is in the file of rejects, or the import ends with an error. Where the receipt proves that a leaf is in the
+log and not what it holds, the record is counted apart, and the words say so.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Counts:
     Attributes:
         appended: New in the log.
         already_there: In the log before, or earlier in this import.
-        not_compared: Of those, the ones whose bytes the server could not or would not compare.
+        not_compared: Of those, the ones that are there by the server's word alone: no proof of their content.
         refused: In the file of rejects.
     """
 
@@ -65,7 +66,7 @@ class Counts:
 
     def words(self) -> str:
         """Return the counts in words."""
-        not_compared = f" ({self.not_compared} not compared)" if self.not_compared else ""
+        not_compared = f" (of these {self.not_compared} with content not compared)" if self.not_compared else ""
         return (
             f"{self.records} records: {self.appended} appended, {self.already_there} already there{not_compared}, "
             f"{self.refused} refused"
@@ -192,7 +193,9 @@ class Import:
     def _append(self, batch: Sequence[SourceRecord]) -> list[Receipt]:
         mapped = [record.mapped for record in batch if record.mapped is not None]
         return self._ledger.append_sections(
-            [Sections(item.event, item.personal) for item in mapped], event_ids=[item.event_id for item in mapped]
+            [Sections(item.event, item.personal) for item in mapped],
+            event_ids=[item.event_id for item in mapped],
+            allow_unproven=True,
         )
 
     def _finish(self, under_way: deque[_UnderWay], progress: Callable[[int], None]) -> None:

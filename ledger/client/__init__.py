@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from ledger.client.options import Options
     from ledger.client.receipt import Receipt
     from ledger.client.sync import Ledger
+    from ledger.client.trust import StaleHeadWarning
 
-__all__ = ["Ledger", "Options", "Receipt"]
+__all__ = ["Ledger", "Options", "Receipt", "StaleHeadWarning"]
 
-_HOMES = {"Ledger": "ledger.client.sync", "Options": "ledger.client.options", "Receipt": "ledger.client.receipt"}
+_HOMES = {
+    "Ledger": "ledger.client.sync",
+    "Options": "ledger.client.options",
+    "Receipt": "ledger.client.receipt",
+    "StaleHeadWarning": "ledger.client.trust",
+}
 
 # Hidden from type checkers, for which it would make every misspelt name a good one.
 if not TYPE_CHECKING:

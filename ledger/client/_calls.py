@@ -1,8 +1,9 @@
 """Appends without I/O: the request that is sent, and what its answer must prove.
 
 The rule that must not break: an acknowledgement is handed out only after the commitments were recomputed from the
-bytes that the caller sent, the leaf from those, and the tree head from the leaf; what the server states beside its
-signed note is never used for anything but finding the proof.
+bytes that the caller sent, the leaf from those, and the tree head from the leaf; where the server withholds the salts,
+the outcome says that the content is not proven. What the server states beside its signed note is never used for
+anything but finding the proof.
 """
 
 from __future__ import annotations

@@ -21,7 +21,13 @@ from ledger.client.values import (
     ServerVerdict,
     VerificationCheck,
 )
-from ledger.errors import ContentMismatchError, FieldViolation, IndexBeyondTreeError, InvalidRequestError
+from ledger.errors import (
+    ContentMismatchError,
+    FieldViolation,
+    IndexBeyondTreeError,
+    InvalidRequestError,
+    PermissionMissingError,
+)
 from ledger.merkle.hashing import hash_leaf
 from ledger.merkle.verify import verify_consistency, verify_inclusion, verify_range
 from ledger.v1 import ledger_pb2
@@ -72,6 +78,8 @@ class Reading(Session):
     ) -> Iterator[Entry]:
         """Yield the entries [begin, end) in order, none left out, each verified before it is yielded.
 
+        None left out of what is trusted: without an end, at least as many as the newest trusted head covers.
+
         Args:
             begin: First index.
             end: Index after the last; None for the tree size at the call, or without end when following.
@@ -80,10 +88,11 @@ class Reading(Session):
 
         Raises:
             IndexBeyondTreeError: The range is beyond the tree, and the log is not followed.
+            StaleHeadError: The server's newest head is older than the trusted one.
             VerificationError: Something in the answers does not hold.
             LedgerError: The server refused, or could not be reached in time.
         """
-        head = self.checkpoint()
+        head = self.checkpoint(allow_stale=False)
         size = head.checkpoint.tree_size
         if not follow and max(begin, end or 0) > size:
             raise IndexBeyondTreeError(
@@ -93,7 +102,7 @@ class Reading(Session):
         previous: bytes | None = None
         for batch in self.stream_entries(begin, end if follow else min(size, end or size), view=view, follow=follow):
             if batch[-1].leaf_index >= head.checkpoint.tree_size:
-                head = self.checkpoint()
+                head = self.checkpoint(allow_stale=False)
             check_chain(batch, begin, previous, self.origin)
             self._verify_range(begin, [entry.leaf_hash for entry in batch], head)
             for entry in batch:
@@ -160,6 +169,7 @@ class Reading(Session):
         Raises:
             EntryNotFoundError: No entry has that event id or leaf hash.
             IndexBeyondTreeError: The index or size is beyond the tree.
+            PermissionMissingError: The credential may not read leaves, and no leaf hash was given to verify with.
             VerificationError: The proof does not hold.
             LedgerError: The server refused, or could not be reached in time.
         """
@@ -169,13 +179,24 @@ class Reading(Session):
             leaf_index, leaf_hash, notes = entry.leaf_index, None, entry.notes
         request = ledger_pb2.GetInclusionProofRequest(log=self.log, tree_size=tree_size)
         _choose(request, leaf_index, None, leaf_hash)
+        trusted_size = self._trust.tree_size
         response = self._connection.call(lambda stubs: stubs.ledger.GetInclusionProof, request)
-        found, proven_hash = response.inclusion_proof.leaf_index, hash_leaf(response.leaf)
+        found = response.inclusion_proof.leaf_index
+        if response.leaf:
+            proven_hash = hash_leaf(response.leaf)
+        elif leaf_hash is not None:
+            proven_hash = leaf_hash
+        else:
+            raise PermissionMissingError(
+                "the server gives the proof without the leaf, because this credential may not read leaves, "
+                "so there is nothing to verify it with",
+                hint="ask by the entry's leaf hash, or with a credential of the role verifier, reader or auditor",
+            )
         if leaf_index is not None and found != leaf_index:
             raise ContentMismatchError(f"entry {leaf_index} was asked for, and entry {found} proven")
         if leaf_hash is not None and proven_hash != leaf_hash:
             raise ContentMismatchError(f"the leaf {leaf_hash.hex()} was asked for, and {proven_hash.hex()} proven")
-        head, hashes = self._check_inclusion(response, found, proven_hash, tree_size)
+        head, hashes = self._check_inclusion(response, found, proven_hash, tree_size, trusted_size)
         return InclusionProof(found, response.leaf, proven_hash, hashes, head, notes)
 
     def prove_consistency(self, first_size: int, second_size: int = 0) -> ConsistencyProof:
@@ -237,21 +258,28 @@ class Reading(Session):
         """
         request = ledger_pb2.VerifyEntryRequest(log=self.log)
         _choose(request, leaf_index, event_id, None)
+        trusted_size = self._trust.tree_size
         response = self._connection.call(lambda stubs: stubs.ledger.VerifyEntry, request)
         return ServerVerdict(
             ledger_pb2.Verdict.Name(response.verdict).removeprefix("VERDICT_").lower(),
             response.leaf_index,
             tuple(VerificationCheck(check.name, check.passed, check.detail) for check in response.checks),
-            self.accept(response.checkpoint),
+            self.mark_stale(self.accept(response.checkpoint), trusted_size),
         )
 
     def _prove_leaf(self, leaf_index: int, leaf_hash: bytes, tree_size: int) -> tuple[Head, tuple[bytes, ...]]:
         request = ledger_pb2.GetInclusionProofRequest(log=self.log, leaf_index=leaf_index, tree_size=tree_size)
+        trusted_size = self._trust.tree_size
         response = self._connection.call(lambda stubs: stubs.ledger.GetInclusionProof, request)
-        return self._check_inclusion(response, leaf_index, leaf_hash, tree_size)
+        return self._check_inclusion(response, leaf_index, leaf_hash, tree_size, trusted_size)
 
     def _check_inclusion(
-        self, response: ledger_pb2.GetInclusionProofResponse, leaf_index: int, leaf_hash: bytes, tree_size: int
+        self,
+        response: ledger_pb2.GetInclusionProofResponse,
+        leaf_index: int,
+        leaf_hash: bytes,
+        tree_size: int,
+        trusted_size: int,
     ) -> tuple[Head, tuple[bytes, ...]]:
         head = self.accept(response.checkpoint)
         if tree_size and head.checkpoint.tree_size != tree_size:
@@ -260,7 +288,7 @@ class Reading(Session):
             )
         hashes = tuple(response.inclusion_proof.hashes)
         verify_inclusion(leaf_hash, leaf_index, head.checkpoint.tree_size, head.checkpoint.root_hash, hashes)
-        return head, hashes
+        return head if tree_size else self.mark_stale(head, trusted_size), hashes
 
     def _verify_range(self, begin: int, leaf_hashes: Sequence[bytes], head: Head) -> tuple[bytes, ...]:
         request = ledger_pb2.GetRangeProofRequest(

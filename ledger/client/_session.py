@@ -7,14 +7,16 @@ trusted head from disk again.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ledger.client._caller import Caller
 from ledger.client._calls import consistency_hashes
 from ledger.client.connection import Connection
 from ledger.client.options import Options
 from ledger.client.state import HeadFile
-from ledger.client.trust import Head, Trust
+from ledger.client.trust import Head, StaleHeadWarning, Trust
 from ledger.client.values import HeadKind
 from ledger.errors import (
     ContentMismatchError,
@@ -23,7 +25,9 @@ from ledger.errors import (
     InvalidRequestError,
     MalformedError,
     RollbackError,
+    StaleHeadError,
 )
+from ledger.notes.checkpoint import open_checkpoint
 from ledger.notes.keys import Ed25519Verifier, format_verifier_key, parse_verifier_key
 from ledger.v1 import ledger_pb2, proof_pb2
 
@@ -69,15 +73,43 @@ class Session(Caller):
         """The newest head that this client trusts; None before the first."""
         return self._trust.head
 
-    def checkpoint(self, kind: HeadKind = HeadKind.COMMITTED, tree_size: int = 0, at_least: int = 0) -> Head:
+    def trust_head(self, note: bytes) -> Head:
+        """Trust a head that the caller has from elsewhere, such as an auditor's copy, from now on.
+
+        Where a head is trusted already, both must be proven to be of one history.
+
+        Args:
+            note: The signed note.
+
+        Raises:
+            MalformedError: It is no checkpoint.
+            VerificationError: It is not signed by the log's key, or contradicts what is trusted.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        open_checkpoint(note, self._verifier)
+        return self._trust.accept(note, None, 0, self)
+
+    def checkpoint(
+        self,
+        kind: HeadKind = HeadKind.COMMITTED,
+        tree_size: int = 0,
+        at_least: int = 0,
+        *,
+        allow_stale: bool = True,
+    ) -> Head:
         """Return a signed tree head, verified against all that is trusted.
+
+        A server whose newest committed head is below the trusted one, and proven to be a prefix of it, shows old
+        news: the head is returned with `is_stale`, and a `StaleHeadWarning` is issued.
 
         Args:
             kind: Which head.
             tree_size: Its size; 0 for the newest.
             at_least: For the published head, the size to wait for.
+            allow_stale: Whether a stale head will do; not where something is to be complete.
 
         Raises:
+            StaleHeadError: The newest head is stale, and that is not allowed.
             RollbackError: The server no longer has the head that is trusted.
             VerificationError: The head does not hold, or contradicts a trusted one.
             LedgerError: The server refused, or could not be reached in time.
@@ -103,7 +135,11 @@ class Session(Caller):
             raise ContentMismatchError(
                 f"the head of tree size {tree_size} was asked for, and one of {head.checkpoint.tree_size} given"
             )
-        return head
+        if kind is HeadKind.PUBLISHED and head.checkpoint.tree_size < at_least:
+            raise ContentMismatchError(
+                f"a head of at least tree size {at_least} was asked for, and one of {head.checkpoint.tree_size} given"
+            )
+        return self.mark_stale(head, trusted_size, allow=allow_stale) if newest else head
 
     def accept(
         self, checkpoint: proof_pb2.Checkpoint, proof: proof_pb2.ConsistencyProof | None = None, proven_from: int = 0
@@ -120,6 +156,34 @@ class Session(Caller):
         """
         hashes = consistency_hashes(proof) if proof is not None and proven_from else None
         return self._trust.accept(checkpoint.note, hashes, proven_from, self)
+
+    def mark_stale(self, head: Head, trusted_size: int, *, allow: bool = True) -> Head:
+        """Return a head that the server gave as its newest, marked and warned of if it is older than the trusted one.
+
+        Args:
+            head: The verified head.
+            trusted_size: Size that was trusted before the server was asked.
+            allow: Whether a stale head will do.
+
+        Raises:
+            StaleHeadError: The head is stale, and that is not allowed.
+        """
+        if head.checkpoint.tree_size >= trusted_size:
+            return head
+        message = (
+            f"stale: the server's newest head is of size {head.checkpoint.tree_size}; "
+            f"size {trusted_size} was seen before"
+        )
+        if not allow:
+            trusted = self._trust.head
+            raise StaleHeadError(
+                f"{message}, so what it shows is not complete",
+                hint="the server is behind, or hides the newest entries: ask again later or elsewhere, or its operator",
+                first_note=trusted.note if trusted is not None else b"",
+                second_note=head.note,
+            )
+        warnings.warn(message, StaleHeadWarning, stacklevel=3)
+        return replace(head, is_stale=True)
 
     def check_rollback(self, trusted_size: int) -> None:
         """Raise if the server's newest head is below what is trusted.

@@ -1,11 +1,12 @@
 """What an append returns: the proof that an event is in the log, which can be saved and verified anywhere.
 
 The rule that must not break: a receipt exists only for an acknowledgement that was verified, and what it saves
-verifies offline with the log's key alone.
+verifies offline with the log's key alone. Whether that includes the content, `proves_content` tells.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ledger.client._shared_proof import SharedProof
 from ledger.client.state import write_atomically
 from ledger.client.trust import Head
 from ledger.client.values import AppendOutcome, Sections
+from ledger.errors import ContentUnprovenError
 from ledger.events.leaf import Leaf
 from ledger.evidence.levels import Level
 from ledger.evidence.receipts import Receipt as ReceiptContent
@@ -65,8 +67,9 @@ class Receipt:
     def proves_content(self) -> bool:
         """Whether the leaf is proven to hold the bytes that were sent.
 
-        It is not where the server found the event already there and withholds the salts: written by another
-        principal, expired, or imported under another mapping. Then only the leaf's place in the log is proven.
+        It is not where the server says that the event was there already and withholds the salts: written by another
+        principal, expired, or imported under another mapping. Then only the leaf's place in the log is proven; that
+        the leaf is of this event at all is the server's word.
         """
         return self.outcome.proves_content
 
@@ -113,3 +116,27 @@ class Receipt:
             VerificationError: It does not hold.
         """
         return verify_receipt(self.to_tlog_proof(include_personal=True), self._verifier)
+
+
+def require_content(receipts: Sequence[Receipt]) -> None:
+    """Return if each receipt proves its content.
+
+    Args:
+        receipts: The receipts of one call, in the order of its events.
+
+    Raises:
+        ContentUnprovenError: One does not; carries all.
+    """
+    unproven = [receipt for receipt in receipts if not receipt.proves_content]
+    if not unproven:
+        return
+    first = unproven[0]
+    how_many = f"; so it is for {len(unproven)} of {len(receipts)} events" if len(receipts) > 1 else ""
+    raise ContentUnprovenError(
+        f"the server answers {first.outcome.name} for the event id {first.event_id}: the leaf that it names, at leaf "
+        f"index {first.leaf_index}, is in the log, but nothing proves that it holds what was sent{how_many}",
+        hint="read that entry with a credential that may, and compare; or allow such receipts with allow_unproven=True",
+        metadata={"eventId": first.event_id, "leafIndex": str(first.leaf_index), "outcome": first.outcome.name},
+        receipt=first,
+        receipts=receipts,
+    )

@@ -15,11 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ledger.errors import FieldViolation, InvalidRequestError
+from ledger.errors import FieldViolation, InvalidRequestError, StateError
 
 _DIRECTORY_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 _MAX_STATE_BYTES: Final = 1_000_000
+_HINT: Final = "name a directory that this user may write, with LOGPROOF_STATE or --state DIR"
 
 
 class HeadFile:
@@ -63,13 +64,13 @@ class HeadFile:
         """Keep other processes from changing the file; to be held for file operations only, never for a call.
 
         Raises:
-            InvalidRequestError: The directory cannot be made or written.
+            StateError: The directory cannot be made or written.
         """
         try:
             self._directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
             descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         except OSError as error:
-            raise _unusable(self._directory, error) from error
+            raise _not_kept(self._directory, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -80,7 +81,7 @@ class HeadFile:
         """Replace the note; durable when it returns. The caller holds the lock.
 
         Raises:
-            InvalidRequestError: The directory cannot be written.
+            StateError: The directory cannot be written.
         """
         self._write(self.path, note)
 
@@ -92,7 +93,7 @@ class HeadFile:
             kind: `fork`, or `refused` for two heads that could not be connected.
 
         Raises:
-            InvalidRequestError: The directory cannot be written.
+            StateError: The directory cannot be written.
         """
         digest = hashlib.sha256(evidence).hexdigest()[:16]
         path = self._directory / f"{self._name}.{kind}-{digest}.json"
@@ -104,7 +105,7 @@ class HeadFile:
         try:
             write_atomically(path, data)
         except OSError as error:
-            raise _unusable(self._directory, error) from error
+            raise _not_kept(self._directory, error) from error
 
 
 def write_atomically(path: Path, data: bytes, mode: int = _FILE_MODE) -> None:
@@ -153,5 +154,11 @@ def _unusable(directory: Path, error: OSError) -> InvalidRequestError:
                 "state", f"the directory of trusted checkpoints, {directory}, cannot be used: {error.strerror}"
             )
         ],
-        hint="name a directory that this user may write, with LOGPROOF_STATE or --state DIR",
+        hint=_HINT,
+    )
+
+
+def _not_kept(directory: Path, error: OSError) -> StateError:
+    return StateError(
+        f"the directory of trusted checkpoints, {directory}, cannot be written: {error.strerror}", hint=_HINT
     )

@@ -1,7 +1,8 @@
 """The synchronous client: ten lines from nothing to a verified receipt.
 
 The rule that must not break: `append` returns only what was proven, and raises otherwise; there is no call that skips
-the verification, and no setting that switches it off.
+the verification, and no setting that switches it off. A receipt that proves the place of an event and not its content
+is handed out only to who asked for such.
 """
 
 from __future__ import annotations
@@ -28,11 +29,18 @@ from ledger.client._shared_proof import SharedProof
 from ledger.client.admin import Administration
 from ledger.client.connection import Connection
 from ledger.client.options import DEFAULT_LOG, Options, options_from_env
-from ledger.client.receipt import Receipt
+from ledger.client.receipt import Receipt, require_content
 from ledger.client.trust import Head
 from ledger.client.values import LogInfo, Sections, sections_size
 from ledger.clock import Clock, SystemClock
-from ledger.errors import BatchTooLargeError, FieldViolation, IndexBeyondTreeError, InvalidEventError, WrongOriginError
+from ledger.errors import (
+    BatchTooLargeError,
+    FieldViolation,
+    IndexBeyondTreeError,
+    InvalidEventError,
+    StateError,
+    WrongOriginError,
+)
 from ledger.events.checks import check_reserved
 from ledger.events.codec import encode_sections
 from ledger.events.event import Actor, Event, PersonalData, Source, Target
@@ -156,11 +164,14 @@ class Ledger(Reading, Administration):
         targets: Sequence[Target | str] = (),
         event: Event | Mapping[str, object] | None = None,
         personal: PersonalData | None = None,
+        allow_unproven: bool = False,
         **fields: Unpack[EventFields],
     ) -> Receipt:
         """Append one event, and return its verified receipt.
 
-        Safe to repeat with the same `event_id` and the same content: the event is in the log once.
+        Safe to repeat with the same `event_id` and the same content: the event is in the log once. Where the server
+        says that the id is there already and withholds the salts (written by another principal, expired, or imported
+        under another mapping), it names a leaf that can be proven to be in the log, and not what the leaf holds.
 
         Args:
             action: resource.sub_resource.verb, such as `user.role.updated`.
@@ -169,21 +180,26 @@ class Ledger(Reading, Administration):
             targets: The same, for more than one.
             event: Instead of all the above, an event, or the flat JSON form as a mapping.
             personal: The personal data that belongs to `event`.
+            allow_unproven: Whether a receipt without proof of the content will do; `proves_content` tells it.
             fields: Further facts, see `EventFields`.
 
         Returns:
-            The receipt: durable in the log, its place proven.
+            The receipt: durable in the log, its place and its content proven; its place alone only with
+            `allow_unproven`.
 
         Raises:
             InvalidEventError: The event breaks a rule; names every field.
             EventIdReusedError: The id is in the log with other content.
+            ContentUnprovenError: The server says that the id is in the log, and does not prove with which content;
+                carries the receipt.
+            StateError: The event is in the log, proven, but the new head could not be kept on disk.
             VerificationError: The server's answer does not hold. Whatever the server did, nothing is proven.
             LedgerError: The server refused, or could not be reached in time; then repeat it with the same id.
         """
         if (action is None) == (event is None):
             raise InvalidEventError([FieldViolation("event", "give either an action, or an event")])
         if event is not None:
-            return self._append(*self._encode(event, personal))
+            return self._append(*self._encode(event, personal), allow_unproven=allow_unproven)
         assert action is not None
         given_id = fields.get("event_id")
         built, built_personal = build_event(
@@ -195,20 +211,29 @@ class Ledger(Reading, Administration):
             now_us=self._clock.now_us(),
             source=self._source(numbered=given_id is None),
         )
-        return self._append(_encode(built, built_personal), built.event_id, new_id=given_id is None)
+        return self._append(
+            _encode(built, built_personal), built.event_id, given_id is None, allow_unproven=allow_unproven
+        )
 
     def append_batch(
-        self, events: Sequence[Event | Mapping[str, object] | tuple[Event, PersonalData | None]]
+        self,
+        events: Sequence[Event | Mapping[str, object] | tuple[Event, PersonalData | None]],
+        *,
+        allow_unproven: bool = False,
     ) -> list[Receipt]:
         """Append up to 1,000 events, all or none, and return their verified receipts in order.
 
         Args:
             events: Each an event, an event with its personal data, or the flat JSON form as a mapping.
+            allow_unproven: Whether receipts without proof of the content will do, see `append`.
 
         Raises:
             InvalidEventError: An event breaks a rule; found before anything is sent.
             BatchTooLargeError: There are too many events or bytes.
             BatchError: The server refused events of the batch, so none was appended; tells which.
+            ContentUnprovenError: For an event at least, nothing proves that it is there with the content that was
+                sent; carries the receipts of all.
+            StateError: The events are in the log, proven, but the new head could not be kept on disk.
             VerificationError: The server's answer does not hold.
             LedgerError: The server refused, or could not be reached in time; then repeat it.
         """
@@ -217,27 +242,32 @@ class Ledger(Reading, Administration):
             [sections for sections, _, _ in encoded],
             [event_id for _, event_id, _ in encoded],
             [new_id for _, _, new_id in encoded],
+            allow_unproven=allow_unproven,
         )
 
-    def append_sections(self, batch: Sequence[Sections], *, event_ids: Sequence[str] | None = None) -> list[Receipt]:
+    def append_sections(
+        self, batch: Sequence[Sections], *, event_ids: Sequence[str] | None = None, allow_unproven: bool = False
+    ) -> list[Receipt]:
         """Append up to 1,000 events that are serialised already, all or none; for importers.
 
         Args:
             batch: The sections, sent and hashed as they are.
             event_ids: The ids in them, for the receipts; read from the sections where they are not given.
+            allow_unproven: Whether receipts without proof of the content will do, see `append`.
 
         Raises:
             LedgerError: As for `append_batch`.
         """
         if event_ids is None:
             event_ids = [read_event(item.event).event_id for item in batch]
-        return self._append_batch(batch, event_ids, [False] * len(batch))
+        return self._append_batch(batch, event_ids, [False] * len(batch), allow_unproven=allow_unproven)
 
     def get_log(self) -> LogInfo:
         """Return the log, its tree size and root hash taken from its newest head, verified like every other.
 
         Raises:
             WrongOriginError: The server states another verifier key than the one that is pinned.
+            StaleHeadError: The server's newest head is older than the trusted one.
             VerificationError: The head does not hold.
             LedgerError: The server refused, or could not be reached in time.
         """
@@ -248,10 +278,17 @@ class Ledger(Reading, Administration):
                 f"{self.verifier_key} is pinned",
                 hint="this is another log, or another server, than the one whose key was pinned",
             )
-        checkpoint = self.checkpoint().checkpoint
+        checkpoint = self.checkpoint(allow_stale=False).checkpoint
         return replace(info, tree_size=checkpoint.tree_size, root_hash=checkpoint.root_hash)
 
-    def _append(self, sections: Sections, event_id: str, new_id: bool) -> Receipt:  # noqa: FBT001 - spread from a tuple
+    def _append(
+        self,
+        sections: Sections,
+        event_id: str,
+        new_id: bool,  # noqa: FBT001 - spread from a tuple
+        *,
+        allow_unproven: bool,
+    ) -> Receipt:
         trusted_size = self._trust.tree_size
         try:
             response = self._connection.call(
@@ -262,11 +299,14 @@ class Ledger(Reading, Administration):
             raise
         checkpoint = self._trust.open(response.checkpoint.note).checkpoint
         acknowledged, hashes = verify_append(sections, response, checkpoint, new_id=new_id)
-        head = self._accept_covering(response, trusted_size)
-        return self._receipt(event_id, sections, acknowledged, head, hashes)
+        head = self._accept_covering(response, trusted_size, [acknowledged])
+        receipt = self._receipt(event_id, sections, acknowledged, head, hashes)
+        if not allow_unproven:
+            require_content([receipt])
+        return receipt
 
     def _append_batch(
-        self, batch: Sequence[Sections], event_ids: Sequence[str], new_ids: Sequence[bool]
+        self, batch: Sequence[Sections], event_ids: Sequence[str], new_ids: Sequence[bool], *, allow_unproven: bool
     ) -> list[Receipt]:
         if not batch:
             return []
@@ -286,17 +326,34 @@ class Ledger(Reading, Administration):
             raise
         checkpoint = self._trust.open(response.checkpoint.note).checkpoint
         acknowledged, proof = verify_append_batch(batch, response, checkpoint, new_ids=new_ids)
-        head = self._accept_covering(response, trusted_size)
-        return [
+        head = self._accept_covering(response, trusted_size, acknowledged)
+        receipts = [
             self._receipt(event_id, sections, item, head, proof)
             for event_id, sections, item in zip(event_ids, batch, acknowledged, strict=True)
         ]
+        if not allow_unproven:
+            require_content(receipts)
+        return receipts
 
     def _accept_covering(
-        self, response: ledger_pb2.AppendResponse | ledger_pb2.AppendBatchResponse, trusted_size: int
+        self,
+        response: ledger_pb2.AppendResponse | ledger_pb2.AppendBatchResponse,
+        trusted_size: int,
+        acknowledged: Sequence[Acknowledged],
     ) -> Head:
         proof: proof_pb2.ConsistencyProof = response.consistency_proof
-        return self.accept(response.checkpoint, proof, trusted_size)
+        try:
+            head = self.accept(response.checkpoint, proof, trusted_size)
+        except StateError as error:
+            indexes = sorted({item.leaf_index for item in acknowledged})
+            where = f"leaf index {indexes[0]}" if len(indexes) == 1 else f"leaf indexes {indexes[0]} to {indexes[-1]}"
+            raise StateError(
+                f"the append is done, durable and verified at {where}; but the new head could not be kept: "
+                f"{error.message}",
+                hint=f"{error.hint}; appending again with the same event ids finds what is there",
+                metadata={"leafIndex": str(indexes[0])},
+            ) from error
+        return self.mark_stale(head, trusted_size)
 
     def _receipt(
         self,

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from ledger.client._told import told_by_server
 from ledger.client.state import HeadFile
-from ledger.errors import ForkError, InvalidProofError, LedgerError, RollbackError, VerificationError
+from ledger.errors import ForkError, InvalidProofError, LedgerError, RollbackError, StateError, VerificationError
 from ledger.evidence.forks import format_fork_evidence
 from ledger.evidence.levels import Level
 from ledger.evidence.trusted import Outcome, TrustedLog
@@ -44,6 +44,10 @@ class HeadSource(Protocol):
         """Return the signed note of a size, above 0; None where the server has none."""
 
 
+class StaleHeadWarning(UserWarning):
+    """A server gave as its newest head one that is older than the trusted one, proven to be a prefix of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """A verified tree head.
@@ -52,11 +56,14 @@ class Head:
         checkpoint: Origin, tree size and root hash.
         note: The signed note.
         level: What the verification rests on.
+        is_stale: Whether the server gave it as its newest while a larger one was trusted: old news, so nothing that
+            rests on it is complete.
     """
 
     checkpoint: Checkpoint
     note: bytes
     level: Level
+    is_stale: bool = False
 
 
 class Trust:
@@ -134,6 +141,7 @@ class Trust:
             ForkError: The head contradicts a trusted one; the evidence is on disk, the message names the file.
             RollbackError: The head is smaller than a trusted one and not a prefix of it.
             InvalidProofError: A larger head is not proven to continue the trusted one.
+            StateError: All of it holds, but the head could not be kept on disk; it is trusted by this process.
             LedgerError: The note itself does not hold; or a proof could not be fetched.
         """
         try:
@@ -216,13 +224,17 @@ class Trust:
         if not error.first_note or not error.second_note:
             return
         fork = isinstance(error, ForkError)
-        path = self._file.write_evidence(
-            format_fork_evidence(error.first_note, error.second_note), "fork" if fork else "refused"
-        )
-        error.message = f"{error.message}; both signed heads are kept in {path}"
+        evidence = format_fork_evidence(error.first_note, error.second_note)
+        try:
+            path = self._file.write_evidence(evidence, "fork" if fork else "refused")
+        except StateError as problem:
+            # What was found counts more than where it is kept: the error itself has both notes.
+            error.message = f"{error.message}; both signed heads could not be kept: {problem.message}"
+        else:
+            error.message = f"{error.message}; both signed heads are kept in {path}"
+            error.metadata["evidence"] = str(path)
+            error.hint = _HINTS[type(error)]
         error.args = (error.message,)
-        error.metadata["evidence"] = str(path)
-        error.hint = _HINTS[type(error)]
 
 
 def _usable_proof(

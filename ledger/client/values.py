@@ -131,7 +131,7 @@ class InclusionProof:
 
     Attributes:
         leaf_index: Index of the leaf.
-        leaf_bytes: The leaf's bytes.
+        leaf_bytes: The leaf's bytes; empty where the credential may not read leaves.
         leaf_hash: 32 bytes.
         hashes: Sibling hashes from leaf to root, 32 bytes each.
         head: The verified head that it leads to.

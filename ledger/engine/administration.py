@@ -316,12 +316,13 @@ class Administration:
             path.unlink()
 
     def _grant_administrators(self, log: str) -> None:
-        """Append the grants that `_system` says and the log lacks; a grant that was revoked stays so."""
+        """Bring a log's grants to what `_system` says; a grant that was revoked stays so."""
         for credential in self.list_keys(SYSTEM_LOG):
             granted = self._find(log, credential.key_id)
-            if granted is not None and granted.expires_at == credential.expires_at:
+            if credential.revoked_at:
+                self._revoke_grant(log, credential.key_id)
                 continue
-            if (granted is None and credential.revoked_at) or (granted is not None and granted.revoked_at):
+            if granted is not None and (granted.revoked_at or granted.expires_at == credential.expires_at):
                 continue
             grant = replace(credential, secret_hash=b"", certificate_name="")
             self._change(log, SERVER, [key_created(grant, ADMINISTRATOR_GRANTED)])

@@ -54,6 +54,7 @@ _INITIALISING = "INITIALISING"
 _CURRENT = "CURRENT"
 _FIRST_STORE = "store.1"
 _NEW_PREFIX = ".new-"
+_INTERRUPTED = "interrupted-"
 _LOG_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _ORIGIN_PREFIX = re.compile(r"[!-*,-~]{1,200}")
 _IGNORED = {OWNER_LOCK, "lost+found"}
@@ -129,14 +130,23 @@ class DataDirectory:
         """
         try:
             current = (self.log_path(name) / _CURRENT).read_text().strip()
-        except OSError as error:
-            raise StorageError(f"the log {name} has no readable {_CURRENT}: {error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise StorageError(
+                f"the log {name} has no readable {_CURRENT}: {error}",
+                hint=f"it holds one line, the name of the store directory beside it, such as {_FIRST_STORE}",
+            ) from error
         if re.fullmatch(r"store\.[1-9][0-9]{0,8}", current) is None:
-            raise CorruptionError(f"{_CURRENT} of the log {name} does not name a store")
+            raise CorruptionError(
+                f"{_CURRENT} of the log {name} does not name a store",
+                hint=f"it holds one line, the name of the store directory beside it, such as {_FIRST_STORE}",
+            )
         store = LmdbStore.open(self.log_path(name) / current, map_size=self.map_size, read_only=read_only)
         if store.meta.origin != self.origin(name):
             store.close()
-            raise CorruptionError(f"the store of {name} is of the origin {store.meta.origin}, not {self.origin(name)}")
+            raise CorruptionError(
+                f"the store of {name} is of the origin {store.meta.origin}, not {self.origin(name)}",
+                hint="the directory of another log was put here: put each back to its own name",
+            )
         return store
 
     def open_guard(self, name: str) -> HighWaterGuard | None:
@@ -159,9 +169,15 @@ class DataDirectory:
         try:
             signer = parse_signer_key(text.strip())
         except LedgerError as error:
-            raise StorageFormatError(f"the signing key of {name} cannot be read: {error.message}") from error
+            raise StorageFormatError(
+                f"the signing key of {name} cannot be read: {error.message}",
+                hint=f"put the right key back to {self.key_path(name)}",
+            ) from error
         if signer.name != self.origin(name):
-            raise CorruptionError(f"the signing key of {name} is of the origin {signer.name}, not {self.origin(name)}")
+            raise CorruptionError(
+                f"the signing key of {name} is of the origin {signer.name}, not {self.origin(name)}",
+                hint=f"put the right key back to {self.key_path(name)}",
+            )
         return signer
 
     def create_log(self, name: str, seed: bytes, now_us: int) -> None:
@@ -207,7 +223,7 @@ class DataDirectory:
         moved = []
         for path in sorted((self.path / "logs").iterdir()):
             if path.name.startswith(_NEW_PREFIX):
-                shutil.rmtree(path)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
             elif path.name not in known and is_log_name(path.name):
                 moved += self.set_aside(path.name)
         return moved
@@ -230,8 +246,10 @@ def open_directory(path: Path, guard_path: Path | None = None, *, map_size: int 
         ) from error
     except OSError as error:
         raise StorageError(f"{path / _MANIFEST} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageFormatError(f"{path / _MANIFEST} does not have its form") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StorageFormatError(
+            f"{path / _MANIFEST} does not have its form", hint="restore that file; it is small and never changes"
+        ) from error
     if version != FORMAT:
         raise StorageFormatError(
             f"{path} has data format {version}; this version reads format {FORMAT}",
@@ -272,11 +290,13 @@ def create_directory(
     marker = path / _INITIALISING
     if marker.exists():
         _clear(path, guard_path)
-    left = sorted(entry.name for entry in path.iterdir() if entry.name not in _IGNORED)
+    left = sorted(
+        entry.name for entry in path.iterdir() if entry.name not in _IGNORED and not entry.name.startswith(_INTERRUPTED)
+    )
     if left:
         raise StorageFormatError(
             f"{path} is not empty and not a data directory: it holds {', '.join(left[:3])}",
-            hint="give a new or empty directory",
+            hint=f"give a new or empty directory; if it is a data directory, restore its {_MANIFEST}: nothing was changed",
         )
     if guards.exists() and any(guards.glob("*.guard")):
         raise StorageError(
@@ -311,8 +331,9 @@ def read_secret_file(path: Path) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor) as file:
+        hint = "restore that file from where it is kept safe"
+        raise StorageError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         if mode & 0o077:
             raise FilePermissionsError(
@@ -333,9 +354,13 @@ def _remove_own_guard(path: Path, origin: str) -> None:
 
 
 def _clear(path: Path, guard_path: Path | None) -> None:
-    """Remove what an interrupted attempt to make a data directory left."""
+    """Set aside what an interrupted attempt to make a data directory left."""
+    number = next(n for n in range(1, 10_000) if not (path / f"{_INTERRUPTED}{n}").exists())
+    aside = path / f"{_INTERRUPTED}{number}"
+    make_folder(aside)
     for name in ("logs", "keys", "guard"):
-        shutil.rmtree(path / name, ignore_errors=True)
+        if (path / name).exists():
+            (path / name).rename(aside / name)
     if guard_path is not None:
         prefix = (path / _INITIALISING).read_text()
         for name in (SYSTEM_LOG, DEFAULT_LOG):

@@ -42,6 +42,7 @@ _READERS_END_SECONDS = 10
 _IDLE_SECONDS = 1.0
 _RESERVED_BYTES = 16 * 1024**2
 _MAINTENANCE_US = 30_000_000
+_NOT_DURABLE = "what the store holds cannot be made durable"
 _GUARD_UNWRITABLE = "the high-water guard cannot be written"
 
 
@@ -180,13 +181,6 @@ class Log:
         """
         if isinstance(request, AppendRequest):
             self._parts.check_room()
-            room = self._store.room_bytes()
-            if room < _RESERVED_BYTES:
-                raise StorageFullError(
-                    f"the log's store has room for {room} bytes; appends stop below {_RESERVED_BYTES}",
-                    hint="the operator starts the server with a larger map size",
-                    metadata={"roomBytes": str(room), "reservedBytes": str(_RESERVED_BYTES)},
-                )
         entries, size = _weight(request)
         future: Future[AppendResult] = Future()
         limits = self._parts.limits
@@ -323,6 +317,8 @@ class Log:
             self._maintained_at = now
             try:
                 self._store.maintain()
+            except CorruptionError as error:
+                self.freeze("the log's files were removed or replaced", detail=error.message)
             except StorageError:
                 _LOGGER.exception("the store's housekeeping failed", extra={"log": self.name})
 
@@ -369,6 +365,13 @@ class Log:
         if sequencer is None or self.read_only_reason:
             _fail(batch, self._read_only())
             return
+        room = self._store.room_bytes()
+        if room < _RESERVED_BYTES:
+            # What is left is for administration.
+            _fail([waiting for waiting in batch if isinstance(waiting[0], AppendRequest)], _map_full(room))
+            batch = [waiting for waiting in batch if isinstance(waiting[0], AdminRequest)]
+            if not batch:
+                return
         try:
             result = sequencer.step([request for request, _ in batch])
         except StorageFullError as error:
@@ -400,14 +403,18 @@ class Log:
             self._reopening = True
             drained = self._changed.wait_for(lambda: self._readers == 0, _READERS_END_SECONDS)
         try:
-            if self._failed_before or not drained:
-                self.freeze("commits fail one after the other" if drained else "a reader does not end")
+            if not drained:
+                self.freeze("a reader does not end")
                 return
-            self._failed_before = True
+            failed_again, self._failed_before = self._failed_before, True
             self._store.close()
             self._close_guard()
             self._store = self._parts.open_store()
             head = self._recover()
+            if failed_again:
+                # Open for reading: after a failed write of its meta page the store gives nothing until it is reopened.
+                self._sequencer = None
+                self.freeze("commits fail one after the other")
             with self._changed:
                 self._head = head
         except (LedgerError, OSError) as error:
@@ -431,8 +438,6 @@ class Log:
     def _recover(self) -> SignedHead:
         """Check the store and its guard; return the head to show, unsigned where none may be signed."""
         self._sequencer = self._guard = None
-        # What a crash left visible may not be on the disk yet; it must be before a retry is told that it is there.
-        self._store.sync()
         guard, guard_value, problem, detail = None, None, "", ""
         try:
             guard = self._guard = self._parts.open_guard()
@@ -456,10 +461,14 @@ class Log:
             random=self._parts.random,
             signer=self._parts.signer,
         )
+        reason = _NOT_DURABLE
         try:
+            # What a crash left visible may not be on the disk yet; it must be before a retry is told that it is there.
+            self._store.sync()
+            reason = _GUARD_UNWRITABLE
             signed = sequencer.sign(head)
         except StorageError as error:
-            self.freeze(_GUARD_UNWRITABLE, detail=error.message)
+            self.freeze(reason, detail=error.message)
             with self._store.read() as snapshot:
                 return self._last_shown_head(snapshot, guard_value)
         self._sequencer = sequencer
@@ -496,6 +505,14 @@ def _weight(request: Request) -> tuple[int, int]:
 def _fail(batch: Sequence[tuple[Request, Future[AppendResult]]], error: LedgerError) -> None:
     for _, future in batch:
         future.set_exception(error)
+
+
+def _map_full(room: int) -> StorageFullError:
+    return StorageFullError(
+        f"the log's store has room for {room} bytes; appends stop below {_RESERVED_BYTES}",
+        hint="the log has reached the size limit of a store: go on in a new log",
+        metadata={"roomBytes": str(room), "reservedBytes": str(_RESERVED_BYTES)},
+    )
 
 
 def _unknown(cause: Exception) -> OutcomeUnknownError:

@@ -18,7 +18,7 @@ from ledger.engine.log import Limits, Log, LogParts, OpenGuard, RelaxedGuard
 from ledger.engine.records import LOG_PREFIX, LogRecord
 from ledger.engine.room import Room
 from ledger.engine.sequencer import RandomSource, StepResult
-from ledger.errors import LogNotFoundError, OverloadedError
+from ledger.errors import CorruptionError, LedgerError, LogNotFoundError, OverloadedError
 from ledger.notes.keys import format_verifier_key
 
 MAX_OPEN_LOGS = 64
@@ -74,6 +74,8 @@ class LogRegistry:
         self._lock = threading.Lock()
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
         self._known: dict[str, LogRecord] = {}
+        # Why a log could not be opened when it was last tried.
+        self._problems: dict[str, str] = {}
 
     def start(self) -> None:
         """Read from `_system` which logs there are.
@@ -83,8 +85,15 @@ class LogRegistry:
         """
         with self.use(SYSTEM_LOG) as system:
             records = [LogRecord.decode(value) for _, value in system.records(LOG_PREFIX)]
+            known = {record.name: record for record in records}
+            named = known.get(SYSTEM_LOG)
+            if named is not None and named.verifier_key != system.verifier_key:
+                raise CorruptionError(
+                    f"the signing key of {SYSTEM_LOG} is not the one that the log was made with",
+                    hint=f"put the right key back to {self.directory.key_path(SYSTEM_LOG)}",
+                )
         with self._lock:
-            self._known = {record.name: record for record in records}
+            self._known = known
 
     def names(self) -> list[str]:
         """Return the names of all logs but `_system`, sorted."""
@@ -112,6 +121,15 @@ class LogRegistry:
             slot = self._slots.get(name)
             return slot is not None and slot.log is not None
 
+    def problems(self) -> dict[str, str]:
+        """Return why logs could not be opened when they were last tried, by name."""
+        with self._lock:
+            return dict(self._problems)
+
+    def take_appends(self) -> bool:
+        """Return whether every log that is open takes appends, and none could not be opened."""
+        return not self.problems() and all(not log.read_only_reason for log in self.open_logs())
+
     def open_logs(self) -> list[Log]:
         """Return the logs that are open now, without keeping them open."""
         with self._lock:
@@ -131,7 +149,7 @@ class LogRegistry:
         try:
             with slot.lock:
                 if slot.log is None:
-                    slot.log = self._open(name)
+                    slot.log = self._open_noting(name)
                 log = slot.log
             yield log
         finally:
@@ -187,13 +205,33 @@ class LogRegistry:
         guard = self.directory.open_guard(name)
         return RelaxedGuard(guard, self._clock) if guard is not None and self.relaxed_guard else guard
 
+    def _open_noting(self, name: str) -> Log:
+        try:
+            log = self._open(name)
+        except LedgerError as error:
+            with self._lock:
+                self._problems[name] = error.message
+            raise
+        with self._lock:
+            self._problems.pop(name, None)
+        return log
+
     def _open(self, name: str) -> Log:
         directory = self.directory
         signer = directory.load_signer(name)
+        with self._lock:
+            named = self._known.get(name)
+        verifier_key = format_verifier_key(signer.verifier)
+        if named is not None and named.verifier_key != verifier_key:
+            raise CorruptionError(
+                f"the signing key of {name} is not the one that the log was made with: {verifier_key} against "
+                f"{named.verifier_key}",
+                hint=f"put the right key back to {directory.key_path(name)}",
+            )
         return Log(
             LogParts(
                 name=name,
-                verifier_key=format_verifier_key(signer.verifier),
+                verifier_key=verifier_key,
                 open_store=lambda: directory.open_store(name),
                 open_guard=lambda: self._open_guard(name),
                 clock=self._clock,

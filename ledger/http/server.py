@@ -98,8 +98,11 @@ class HttpServer:
                     async with asyncio.timeout(REQUEST_SECONDS):
                         await writer.drain()
         finally:
-            self._connections -= 1
             writer.close()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    await writer.wait_closed()
+            self._connections -= 1
 
     async def _answer(self, reader: asyncio.StreamReader) -> tuple[HttpAnswer, bool]:
         """Read a request; return its answer, and whether only the headers are wanted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -19,6 +20,8 @@ from ledger.v1 import admin_pb2
 
 ADMIN_SERVICE: Final[ServiceDescriptor] = admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
 """Descriptor of the service."""
+
+_KEY_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
 def admin_behaviours(parts: Parts) -> dict[str, Callable[..., object]]:
@@ -84,6 +87,7 @@ class Admin:
 
     def rotate_api_key(self, call: Call, request: admin_pb2.RotateApiKeyRequest) -> admin_pb2.RotateApiKeyResponse:
         """Give a principal a new secret."""
+        _check_key_id(request.key_id)
         made = self._administration.rotate_key(
             request.log, _actor(call), key_id=request.key_id, overlap_seconds=request.overlap_seconds
         )
@@ -91,6 +95,7 @@ class Admin:
 
     def revoke_api_key(self, call: Call, request: admin_pb2.RevokeApiKeyRequest) -> admin_pb2.RevokeApiKeyResponse:
         """End a credential."""
+        _check_key_id(request.key_id)
         ended = self._administration.revoke_key(request.log, _actor(call), key_id=request.key_id)
         return admin_pb2.RevokeApiKeyResponse(api_key=api_key_message(ended))
 
@@ -139,6 +144,13 @@ class Admin:
 
 def _actor(call: Call) -> Actor:
     return Actor(call.caller.key_id, call.caller.principal)
+
+
+def _check_key_id(key_id: str) -> None:
+    if _KEY_ID.fullmatch(key_id) is None:
+        checks = RequestChecks()
+        checks.refuse("key_id", "must be 1 to 64 ASCII letters and digits")
+        checks.finish()
 
 
 def _roles(numbers: Iterable[int]) -> frozenset[Role]:

@@ -7,15 +7,16 @@ the log's records for each call.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from ledger.auth.api_keys import credentials_refused
 from ledger.engine.access import Caller
@@ -26,6 +27,9 @@ from ledger.rpc.rules import RULES, Rule
 
 AUTHORIZATION_KEY: Final = "authorization"
 """Metadata key of the credential."""
+
+FIRST_MESSAGE_SECONDS: Final = 5.0
+"""How long a call without a credential may take to bring its message."""
 
 _SCHEME = "bearer"
 _REMEMBERED_KEYS = 4096
@@ -79,11 +83,13 @@ class Authenticator(grpc.aio.ServerInterceptor):
         """Refuse a call without a good credential before its message is received."""
         handler = await continuation(handler_call_details)
         rule = RULES.get(handler_call_details.method.removeprefix("/"))
-        if handler is None or rule is None or rule.is_open:
-            return handler if rule is not None else None
-        metadata = {str(key): value for key, value in handler_call_details.invocation_metadata or ()}
+        if handler is None or rule is None:
+            return None
+        if rule.is_open:
+            return _impatient(handler)
+        values = [value for key, value in handler_call_details.invocation_metadata or () if key == AUTHORIZATION_KEY]
         try:
-            _PRESENTED.set(await self._presented(metadata))
+            _PRESENTED.set(await self._presented(values))
         except Exception as error:  # noqa: BLE001 - nobody is told more of it than a refusal tells
             if isinstance(error, InvalidCredentialsError):
                 self._metrics.authentication_failed()
@@ -133,11 +139,11 @@ class Authenticator(grpc.aio.ServerInterceptor):
                 continue
         raise credentials_refused()
 
-    async def _presented(self, metadata: Mapping[str, str | bytes]) -> Caller | None:
-        """Return whose API key the metadata has; None where the certificate is to say it."""
-        value = metadata.get(AUTHORIZATION_KEY)
-        if value is None and self._takes_certificates:
+    async def _presented(self, values: Sequence[str | bytes]) -> Caller | None:
+        """Return whose API key these are; None where the certificate is to say it. More than one is none."""
+        if not values and self._takes_certificates:
             return None
+        value = values[0] if len(values) == 1 else ""
         scheme, _, text = (value if isinstance(value, str) else "").partition(" ")
         if scheme.lower() != _SCHEME:
             raise credentials_refused()
@@ -159,6 +165,30 @@ def certificate_names(peer: Mapping[str, Iterable[bytes]]) -> tuple[str, ...]:
         for key, kind in _CERTIFICATE_NAMES
         for value in (peer.get(key) or ())
     )
+
+
+def _impatient(handler: grpc.RpcMethodHandler[Q, R]) -> grpc.RpcMethodHandler[Q, R]:
+    """Return a handler for one message and one answer that does not wait long for the message.
+
+    A call without a credential must not hold one of the server's places for as long as it likes.
+    """
+    if handler.request_streaming or handler.response_streaming:
+        return handler
+    # gRPC's types know the blocking server only.
+    behaviour = cast("Callable[[Any, Any], Awaitable[R]]", handler.unary_unary)
+    parse = cast("Callable[[bytes], Any]", handler.request_deserializer)
+
+    async def answer(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, R]) -> R:
+        try:
+            async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
+                request = parse(await anext(requests))
+        except (TimeoutError, StopAsyncIteration):
+            return await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the call brought no message in time")
+        except DecodeError:
+            return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message is no request of this method")
+        return await behaviour(request, context)
+
+    return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
 
 
 def _refuse(refusal: Refusal) -> grpc.RpcMethodHandler[Q, R]:

@@ -8,8 +8,8 @@ else is handed back and awaited on the event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
@@ -19,7 +19,13 @@ from google.protobuf.message_factory import GetMessageClass
 
 from ledger.auth.roles import Permission
 from ledger.engine.access import Caller
-from ledger.errors import FieldViolation, InvalidCredentialsError, InvalidRequestError, MalformedError
+from ledger.errors import (
+    FieldViolation,
+    InvalidCredentialsError,
+    InvalidRequestError,
+    MalformedError,
+    ShuttingDownError,
+)
 from ledger.rpc.authentication import Authenticator, Identity
 from ledger.rpc.errors import DETAILS_KEY, refusal_of
 from ledger.rpc.parts import Parts
@@ -119,6 +125,15 @@ class Binder:
         """Keep the parts."""
         self._parts = parts
         self._authenticator = authenticator
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Wait until no call runs, or the time is over; once `Growth.stop` was called, none begins."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._idle.wait()
 
     def service(
         self, service: ServiceDescriptor, behaviours: Mapping[str, Callable[..., object]]
@@ -184,7 +199,7 @@ class Binder:
             async def work(call: Call) -> None:
                 request = parse_request(kind, data)
                 await self._parts.workers.run(lambda: call.authorise(request))
-                async with aclosing(answers(call, request)) as messages:
+                async with contextlib.aclosing(answers(call, request)) as messages:
                     async for message in messages:
                         await context.write(message.SerializeToString())
 
@@ -197,7 +212,7 @@ class Binder:
     ) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
         async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
             async def work(call: Call) -> None:
-                async with aclosing(answers(call, requests)) as messages:
+                async with contextlib.aclosing(answers(call, requests)) as messages:
                     async for message in messages:
                         await context.write(message.SerializeToString())
 
@@ -211,7 +226,11 @@ class Binder:
         started = clock.boottime_us()
         code = grpc.StatusCode.OK
         events = 1
+        self._running += 1
+        self._idle.clear()
         try:
+            if self._parts.growth.stopping.is_set():
+                raise ShuttingDownError("the server is stopping", hint="retry with the same bytes")  # noqa: TRY301
             remaining = cast("float | None", context.time_remaining())
             ends_at = None if remaining is None else started + int(remaining * _US_PER_SECOND)
             identity = self._authenticator.identity(context.auth_context())
@@ -230,6 +249,9 @@ class Binder:
             code = refusal.code
         finally:
             metrics.called(name, code.name, clock.boottime_us() - started)
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
         if RULES[name].permission is Permission.APPEND:
             metrics.refused(refusal.reason, events)
         return await context.abort(refusal.code, refusal.message, ((DETAILS_KEY, refusal.details),))

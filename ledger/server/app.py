@@ -278,7 +278,7 @@ class LedgerServer:
         if address is None:
             yield None
             return
-        pages = operator_pages(parts.metrics, lambda: _takes_appends(parts.registry))
+        pages = operator_pages(parts.metrics, parts.registry.take_appends)
         server = HttpServer(pages, None if certificates is None else certificates.context())
         try:
             port = await server.start(address.host, address.port)
@@ -316,6 +316,8 @@ class LedgerServer:
                 self._say(f"verifier key of the log {log.name}: {log.verifier_key}")
             if log.read_only_reason:
                 self._say(f"warning: the log {log.name} is read-only: {log.read_only_reason}")
+        for name, problem in registry.problems().items():
+            self._say(f"warning: the log {name} cannot be opened: {problem}")
         if not directory.guard_is_separate:
             self._say(
                 "warning: the high-water guards are on the volume of the data, so a restore of both to an older state "
@@ -345,10 +347,6 @@ def _gauges(registry: LogRegistry, published: Published) -> list[LogGauges]:
         )
         for log in registry.open_logs()
     ]
-
-
-def _takes_appends(registry: LogRegistry) -> bool:
-    return all(not log.read_only_reason for log in registry.open_logs())
 
 
 def _freezer(registry: LogRegistry) -> Callable[[str, str], None]:

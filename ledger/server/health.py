@@ -61,5 +61,5 @@ def add_health(server: grpc.aio.Server, servicer: Health) -> None:
 async def watch_logs(registry: LogRegistry, servicer: Health) -> None:
     """Keep the status of LedgerService up to date, until cancelled."""
     while True:
-        await servicer.show(takes_appends=all(not log.read_only_reason for log in registry.open_logs()))
+        await servicer.show(takes_appends=registry.take_appends())
         await asyncio.sleep(LOOK_SECONDS)

@@ -57,8 +57,11 @@ def _publish(directory: DataDirectory, publishers: dict[str, Publisher], name: s
 
 
 def _tell(message: dict[str, str | int]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
+    try:
+        os.write(1, f"{json.dumps(message)}\n".encode())
+    except BrokenPipeError:
+        # The serving process is gone, and with it whoever would listen.
+        raise SystemExit(0) from None
 
 
 if __name__ == "__main__":

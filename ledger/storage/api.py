@@ -179,7 +179,11 @@ class Store(Protocol):
         """Return how much more the store may hold, in bytes; the disk may hold less. Thread-safe."""
 
     def maintain(self) -> None:
-        """Do what must be done every half minute, such as freeing what a dead reader holds. Thread-safe."""
+        """Do what must be done every half minute, such as freeing what a dead reader holds. Thread-safe.
+
+        Raises:
+            CorruptionError: What is open is no longer what a later opening would find.
+        """
 
     def close(self) -> None:
         """Release the store; open snapshots must have ended."""

@@ -133,6 +133,7 @@ class LmdbStore:
         self._environment = environment
         self._tables = tables
         self._process = os.getpid()
+        self._inode = (path / _DATA_FILE).stat().st_ino
         # _state guards _active and _closed.
         self._state = threading.Condition()
         self._active = 0
@@ -266,12 +267,19 @@ class LmdbStore:
         return self.map_bytes() - self.used_bytes()
 
     def maintain(self) -> None:
-        """Free what readers of dead processes still hold.
+        """Free what readers of dead processes still hold, and see that the open file still has its name.
 
         Raises:
+            CorruptionError: The file was removed or replaced: what is written would be gone at the next opening.
             StorageError: The store is closed or its reader table cannot be read.
         """
         self.clear_stale_readers()
+        try:
+            found = (self._path / _DATA_FILE).stat().st_ino
+        except FileNotFoundError:
+            found = None
+        if found != self._inode:
+            raise CorruptionError(f"the file {self._path / _DATA_FILE} was removed or replaced while it was open")
 
     def clear_stale_readers(self) -> int:
         """Free what readers of dead processes still hold, and return how many there were.

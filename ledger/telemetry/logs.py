@@ -10,7 +10,6 @@ import json
 import logging
 import re
 import sys
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
@@ -23,7 +22,6 @@ REDACTED = "[redacted]"
 _SECRET_NAMES = re.compile(r"(?i)authorization|secret|api_?key$|password|private_?key|seed")
 # An API key, a bearer token of any kind, and the text form of a signing key.
 _SECRETS = re.compile(r"\blp_[a-z_][a-z0-9-]{0,62}_[0-9A-Za-z]{12}_[0-9A-Za-z]+|(?i:bearer) \S+|PRIVATE\+KEY\+\S+")
-_ACTING_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 class LogFormat(Enum):
@@ -65,9 +63,7 @@ def escape(text: str) -> str:
     """Return text with each character that could end a line or act on a terminal as its escape."""
     # A backslash is escaped too, so that an escape in a line is always one of ours.
     return "".join(
-        character.encode("unicode_escape").decode()
-        if character == "\\" or unicodedata.category(character) in _ACTING_CATEGORIES
-        else character
+        character.encode("unicode_escape").decode() if character == "\\" or not character.isprintable() else character
         for character in text
     )
 

@@ -80,11 +80,12 @@ def test_a_full_disk_is_a_definite_refusal_and_reads_and_heads_go_on(served: Ser
     _check_clean(served)
 
 
-def test_a_failed_sync_is_an_unknown_outcome_that_a_retry_resolves(served: Served) -> None:
+def test_a_failed_write_is_an_unknown_outcome_that_a_retry_resolves(served: Served) -> None:
     with served.client() as client:
         index = _append(client, 1)
-    # The first sync of the log fails; the client retries by itself, with the same bytes.
-    with _broken(served, "fdatasync", "EIO", "1"), served.client(timeout_seconds=10.0) as client:
+    # The first write of the meta page fails, after which LMDB gives nothing until it is reopened; the client retries by
+    # itself, with the same bytes.
+    with _broken(served, "pwrite64", "EIO", "1"), served.client(timeout_seconds=10.0) as client:
         assert _append(client, 2) == index + 1
         assert _append(client, 1) == index
     with served.client() as client:
@@ -92,10 +93,10 @@ def test_a_failed_sync_is_an_unknown_outcome_that_a_retry_resolves(served: Serve
     _check_clean(served)
 
 
-def test_syncs_that_keep_failing_make_the_log_read_only(served: Served) -> None:
+def test_writes_that_keep_failing_make_the_log_read_only(served: Served) -> None:
     with served.client() as client:
         index = _append(client, 1)
-    with _broken(served, "fdatasync", "EIO", "1+"), served.client(timeout_seconds=3.0) as client:
+    with _broken(served, "pwrite64,writev,pwritev", "EIO", "1+"), served.client(timeout_seconds=3.0) as client:
         with pytest.raises((OutcomeUnknownError, LogReadOnlyError, ServerUnreachableError)):
             _append(client, 2)
         with pytest.raises((LogReadOnlyError, ServerUnreachableError)):
@@ -103,6 +104,19 @@ def test_syncs_that_keep_failing_make_the_log_read_only(served: Served) -> None:
         assert client.get(index).event is not None
     with served.client() as client:
         assert _append(client, 1) == index
+    _check_clean(served)
+
+
+def test_a_log_that_cannot_be_synced_at_its_opening_is_read_only_and_readable(served: Served) -> None:
+    with served.client() as client:
+        index = _append(client, 1)
+    broken = _broken(served, "fdatasync", "EIO", "1+")
+    with broken, served.client(timeout_seconds=3.0) as client:
+        with pytest.raises((LogReadOnlyError, ServerUnreachableError)):
+            _append(client, 2)
+        assert client.get(index).event is not None
+    with served.client() as client:
+        assert _append(client, 2) == index + 1
     _check_clean(served)
 
 

@@ -75,6 +75,15 @@ def failure(call: Callable[[], object]) -> Failure:
     raise AssertionError("the call did not fail")
 
 
+def code_of(call: Callable[[], object]) -> grpc.StatusCode:
+    """Make a call and return its status code."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return told(error).code
+    return grpc.StatusCode.OK
+
+
 def told(error: grpc.RpcError) -> Failure:
     """Return what the error of a call says; it must follow AIP-193."""
     assert isinstance(error, grpc.Call)

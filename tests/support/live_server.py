@@ -33,8 +33,10 @@ class ToldPublication:
         _names: Callable[[], list[str]],
         on_mismatch: Callable[[str, str], None],
     ) -> None:
-        self.sizes: dict[str, int] = {}
         self.on_mismatch = on_mismatch
+        self._loop = asyncio.get_running_loop()
+        self._sizes: dict[str, int] = {}
+        self._changed = asyncio.Condition()
 
     def start(self) -> None:
         """Begin."""
@@ -45,16 +47,24 @@ class ToldPublication:
     def grew(self, name: str) -> None:
         """Take no note of it."""
 
+    def publish(self, log: str, size: int) -> None:
+        """Say that a log is published up to a size; from the test's thread."""
+        asyncio.run_coroutine_threadsafe(self._publish(log, size), self._loop).result()
+
+    async def _publish(self, log: str, size: int) -> None:
+        async with self._changed:
+            self._sizes[log] = size
+            self._changed.notify_all()
+
     def size(self, log: str) -> int:
         """Return what the test said."""
-        return self.sizes.get(log, 0)
+        return self._sizes.get(log, 0)
 
     async def wait(self, log: str, at_least: int, timeout_seconds: float) -> int:
         """Return what the test says within the time."""
         try:
-            async with asyncio.timeout(timeout_seconds):
-                while self.size(log) < at_least:
-                    await asyncio.sleep(0.005)  # noqa: ASYNC110 - the test tells from another thread
+            async with asyncio.timeout(timeout_seconds), self._changed:
+                await self._changed.wait_for(lambda: self.size(log) >= at_least)
         except TimeoutError as error:
             raise PublicationBehindError(f"size {self.size(log)}, not yet {at_least}") from error
         return self.size(log)
@@ -73,6 +83,7 @@ class LiveServer:
         guard: Path | None = None,
         limits: Limits | None = None,
         clock: Clock | None = None,
+        linger_seconds: float = 0.0,
         drain_seconds: float = 5.0,
     ) -> None:
         self.data = data
@@ -87,6 +98,7 @@ class LiveServer:
             limits=limits or Limits(),
             map_size=MAP_SIZE,
             owner_wait_seconds=0.2,
+            linger_seconds=linger_seconds,
             drain_seconds=drain_seconds,
         )
         self._clock = clock
@@ -179,7 +191,12 @@ class LiveServer:
 
     def _with_key(self, key: str | None) -> grpc.Channel:
         token = self.admin_key if key is None else key
-        return grpc.intercept_channel(self.channel(), _WithKey(token))
+        return grpc.intercept_channel(self.channel(), self.with_key(token))
+
+    @staticmethod
+    def with_key(key: str) -> _WithKey:
+        """Return an interceptor that adds an API key to each call."""
+        return _WithKey(key)
 
 
 class _WithKey(

@@ -58,6 +58,48 @@ def _of_one_moment(method: Callable[[LyingServer, Q, grpc.ServicerContext], A]) 
     return answer
 
 
+def no_leaf(answer: Message) -> None:
+    """Give proofs without the leaf, as to a credential that may not read leaves; no lie in itself."""
+    if isinstance(answer, ledger_pb2.GetInclusionProofResponse):
+        answer.leaf = b""
+
+
+def old_head(server: LyingServer, size: int) -> Lie:
+    """Show the log's own head of an earlier size as the newest, which is consistent with all that follows."""
+
+    def lie(answer: Message) -> None:
+        if isinstance(
+            answer, ledger_pb2.GetCheckpointResponse | ledger_pb2.AppendResponse | ledger_pb2.VerifyEntryResponse
+        ):
+            answer.checkpoint.CopyFrom(server.checkpoint(size))
+        if isinstance(answer, ledger_pb2.AppendResponse):
+            answer.inclusion_proof.CopyFrom(server.inclusion(answer.acknowledgement.leaf_index, size))
+        if isinstance(answer, ledger_pb2.GetInclusionProofResponse):
+            answer.checkpoint.CopyFrom(server.checkpoint(size))
+            answer.inclusion_proof.CopyFrom(server.inclusion(answer.inclusion_proof.leaf_index, size))
+
+    return lie
+
+
+def first_leaf_for_every_event(server: LyingServer, outcome: ledger_pb2.AppendOutcome.ValueType) -> Lie:
+    """Answer each append as done before, without salts, and with the first leaf of the log, whatever it holds."""
+
+    def mislead(acknowledgement: ledger_pb2.Acknowledgement) -> None:
+        acknowledgement.CopyFrom(ledger_pb2.Acknowledgement(outcome=outcome, leaf=server.log.leaves[0]))
+
+    def lie(answer: Message) -> None:
+        size = len(server.log.leaves)
+        if isinstance(answer, ledger_pb2.AppendResponse):
+            mislead(answer.acknowledgement)
+            answer.inclusion_proof.CopyFrom(server.inclusion(0, size))
+        if isinstance(answer, ledger_pb2.AppendBatchResponse):
+            for acknowledgement in answer.acknowledgements:
+                mislead(acknowledgement)
+            answer.inclusion_proof.CopyFrom(server.batch_inclusion([0], size))
+
+    return lie
+
+
 def copy_of(log: SampleLog, size: int | None = None) -> SampleLog:
     """Return a log with the same key and the same first entries."""
     made = SampleLog(log.signer.name, log.signer.seed)
@@ -132,9 +174,7 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
             ledger_pb2.AppendBatchResponse(
                 acknowledgements=acknowledgements,
                 checkpoint=self.checkpoint(),
-                inclusion_proof=proof_pb2.BatchInclusionProof(
-                    leaf_indexes=indexes, tree_size=size, hashes=prove_batch_inclusion(indexes, size, self._read)
-                ),
+                inclusion_proof=self.batch_inclusion(indexes, size),
                 consistency_proof=self.consistency(request.options.trusted_tree_size, size, context),
             )
         )
@@ -273,6 +313,11 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
 
     def inclusion(self, index: int, size: int) -> proof_pb2.InclusionProof:
         return proof_pb2.InclusionProof(leaf_index=index, tree_size=size, hashes=self.log.inclusion(index, size))
+
+    def batch_inclusion(self, indexes: list[int], size: int) -> proof_pb2.BatchInclusionProof:
+        return proof_pb2.BatchInclusionProof(
+            leaf_indexes=indexes, tree_size=size, hashes=prove_batch_inclusion(indexes, size, self._read)
+        )
 
     def consistency(self, first: int, second: int, context: grpc.ServicerContext) -> proof_pb2.ConsistencyProof | None:
         if not first:

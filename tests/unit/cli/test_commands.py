@@ -13,7 +13,7 @@ from ledger.errors import InvalidCredentialsError, OverloadedError, PermissionMi
 from ledger.evidence import parse_proofs, parse_receipt
 from ledger.notes import open_checkpoint
 from ledger.v1 import ledger_pb2
-from tests.support.lying_server import LyingServer, copy_of
+from tests.support.lying_server import LyingServer, copy_of, first_leaf_for_every_event, no_leaf, old_head
 from tests.unit.cli.conftest import Run
 
 FLAT = {"action": "user.role.updated", "actor_id": "user_123", "actor_email": "admin@company.com"}
@@ -168,15 +168,134 @@ def test_head_of_a_fork_exits_6_and_keeps_the_evidence(run: Run, server: LyingSe
 
 def test_stale_head_is_shown_with_a_warning(run: Run, server: LyingServer) -> None:
     _append(run, 3)
+    server.lie = old_head(server, 2)
 
-    def show_an_old_head(answer: Message) -> None:
+    ran = run("head", "--format", "json")
+    assert (ran.code, json.loads(ran.out)["stale"]) == (0, True)
+    assert "warning: stale: the server's newest head is of size 2; size 3 was seen before" in ran.err
+    assert run("get", "1").err.count("warning: stale: ") == 1
+
+
+def test_what_is_to_be_complete_is_refused_under_a_stale_head(run: Run, server: LyingServer) -> None:
+    _append(run, 3)
+    server.lie = old_head(server, 2)
+
+    for arguments in (("log", "show"), ("export", "tiles", "tiles")):
+        ran = run(*arguments)
+        assert (ran.code, ran.out) == (1, "")
+        assert "is not complete" in ran.err
+    assert not Path("tiles/checkpoint").exists()
+
+
+def test_anchor_never_goes_back(run: Run, server: LyingServer) -> None:
+    _append(run, 2)
+    Path("old.note").write_bytes(server.log.note())
+    _append(run, 5)
+    assert run("head", "--since", "old.note", "--out", "anchor").code == 0
+    kept = {path.name: path.read_bytes() for path in Path("anchor").iterdir()}
+    server.lie = old_head(server, 3)
+
+    # Below what this user trusts; and, for a user who knows nothing, below what the anchor holds, and below OLD.
+    for arguments in (
+        ("--since", "old.note"),
+        ("--since", "old.note", "--state", "empty-1"),
+        ("--since", "anchor/checkpoint", "--state", "empty-2"),
+    ):
+        ran = run("head", *arguments, "--out", "anchor")
+        assert ran.code == 0
+        assert "warning: stale: " in ran.err
+        assert "warning: anchor is left as it is: the head that the server shows is of tree size 3" in ran.err
+        assert {path.name: path.read_bytes() for path in Path("anchor").iterdir()} == kept
+
+
+def test_anchor_checks_its_own_checkpoint_before_it_trusts_the_server(run: Run, server: LyingServer) -> None:
+    _append(run, 3)
+    Path("old.note").write_bytes(server.log.note())
+    forked = copy_of(server.log, 2)
+    for number in range(3):
+        forked.append(b"another event %d" % number)
+    server.log = forked
+
+    ran = run("head", "--since", "old.note", "--out", "anchor", "--state", "empty")
+    assert (ran.code, ran.out) == (6, "")
+    assert run("verify", "fork", "anchor/fork.json", "--key", server.verifier_key).code == 6
+    (kept,) = Path("empty").glob("*.checkpoint")
+    assert kept.read_bytes() == Path("old.note").read_bytes()
+
+
+def _sizes_kept(path: str) -> list[str]:
+    kept = json.loads(Path(path).read_text())
+    return [kept[name].split("\n")[1] for name in ("first_note", "second_note")]
+
+
+def test_anchor_keeps_both_heads_of_a_log_that_was_set_back(run: Run, server: LyingServer) -> None:
+    _append(run, 3)
+    Path("old.note").write_bytes(server.log.note())
+    server.log = copy_of(server.log, 2)
+
+    for state in (("--state", "empty"), ()):
+        assert run("head", "--since", "old.note", "--out", "anchor", *state).code == 1
+        assert _sizes_kept("anchor/refused.json") == ["3", "2"]
+        Path("anchor/refused.json").unlink()
+    assert not Path("anchor/checkpoint").exists()
+
+
+def test_anchor_keeps_both_heads_that_nothing_connects(run: Run, server: LyingServer) -> None:
+    _append(run, 2)
+    Path("old.note").write_bytes(server.log.note())
+    _append(run, 4)
+
+    def prove_nothing(answer: Message) -> None:
         if isinstance(answer, ledger_pb2.GetCheckpointResponse):
-            answer.checkpoint.note = server.log.note(2)
+            answer.consistency_proof.hashes[:] = [bytes(32)]
 
-    server.lie = show_an_old_head
-    ran = run("head")
-    assert ran.code == 0
-    assert "stale: the server's newest head is of size 2; size 3 was seen before" in ran.err
+    server.lie = prove_nothing
+    assert run("head", "--since", "old.note", "--out", "anchor", "--state", "empty").code == 1
+    assert _sizes_kept("anchor/refused.json") == ["2", "4"]
+    assert not Path("anchor/checkpoint").exists()
+
+
+def test_anchor_that_holds_something_else_is_not_overwritten(run: Run, server: LyingServer) -> None:
+    _append(run, 2)
+    Path("old.note").write_bytes(server.log.note())
+    Path("anchor").mkdir()
+    Path("anchor/checkpoint").write_text("something else")
+
+    assert run("head", "--since", "old.note", "--out", "anchor").code == 2
+    assert Path("anchor/checkpoint").read_text() == "something else"
+
+
+def test_event_id_that_is_there_with_unproven_content_exits_3(run: Run, server: LyingServer) -> None:
+    _append(run, 1)
+    server.lie = first_leaf_for_every_event(server, ledger_pb2.APPEND_OUTCOME_DUPLICATE_NOT_COMPARED)
+
+    ran = run("append", "user.created", "--event-id", "id-7", *WHEN, "--receipt", "r.tlog-proof")
+    assert (ran.code, ran.out) == (3, "")
+    assert "nothing proves that it holds what was sent" in ran.err
+    assert not Path("r.tlog-proof").exists()
+
+
+def test_proof_without_the_leaf_is_made_by_leaf_hash(run: Run, server: LyingServer) -> None:
+    _append(run, 2)
+    server.lie = no_leaf
+
+    assert run("prove", "inclusion", "--leaf-hash", server.log.leaf_hashes[1].hex(), "--out", "p.json").code == 0
+    assert run("verify", "proof", "p.json").code == 0
+    ran = run("prove", "inclusion", "--index", "1")
+    assert ran.code == 4
+    assert "hint: ask by the entry's leaf hash" in ran.err
+
+
+def test_append_whose_head_cannot_be_kept_exits_74_and_says_that_it_is_done(run: Run, server: LyingServer) -> None:
+    _append(run, 1)
+    assert run("head", "--state", "state").code == 0
+    (lock,) = Path("state").glob("*.lock")
+    lock.unlink()
+    lock.mkdir()
+
+    ran = run("append", "user.created", "--state", "state")
+    assert (ran.code, len(server.log.leaves)) == (74, 2)
+    assert "the append is done" in ran.err
 
 
 def test_log_that_was_set_back_exits_1(run: Run, server: LyingServer) -> None:

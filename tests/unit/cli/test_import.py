@@ -11,7 +11,7 @@ from ledger.cli import import_run
 from ledger.cli.import_sources import MAX_LINE_BYTES, Kind, find_files, read_records
 from ledger.errors import BatchInvalidError, BatchProblem, FieldViolation, InvalidEventError, OverloadedError
 from ledger.v1 import ledger_pb2
-from tests.support.lying_server import LyingServer
+from tests.support.lying_server import LyingServer, first_leaf_for_every_event
 from tests.unit.cli.conftest import Run
 
 
@@ -207,3 +207,16 @@ def test_line_that_is_too_long_is_refused_and_the_next_is_read(folder: Path) -> 
 
     records = list(read_records(find_files([Path("a.ndjson")]), Kind.FLAT))
     assert [(record.number, record.error is None) for record in records] == [(1, True), (2, False), (3, True)]
+
+
+def test_records_that_are_there_by_the_servers_word_alone_are_told_apart(run: Run, server: LyingServer) -> None:
+    _write("first.ndjson", [_line(0)])
+    _write("more.ndjson", [_line(1), _line(2)])
+    assert run("import", "first.ndjson").code == 0
+    server.lie = first_leaf_for_every_event(server, ledger_pb2.APPEND_OUTCOME_DUPLICATE_OF_OTHER_PRINCIPAL)
+
+    ran = run("import", "more.ndjson", "--format", "json")
+    found = json.loads(ran.out)
+    assert (ran.code, found["appended"], found["already_there"], found["not_compared"]) == (0, 0, 2, 2)
+    assert "2 already there (of these 2 with content not compared)" in ran.err
+    assert "content not compared: 2 records are there by the server's word" in ran.err

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import Message
 
-from ledger.client import Ledger, Receipt
-from ledger.client.values import EntryView
+from ledger.client import Ledger, Receipt, StaleHeadWarning
+from ledger.client.values import AppendOutcome, EntryView, HeadKind
 from ledger.errors import (
     ContentMismatchError,
+    ContentUnprovenError,
     ForkError,
     InvalidProofError,
     InvalidSignatureError,
     RollbackError,
+    StaleHeadError,
     VerificationError,
     WrongOriginError,
 )
@@ -24,7 +26,7 @@ from ledger.events.leaf import decode_leaf, encode_leaf
 from ledger.evidence import verify_fork_evidence
 from ledger.notes import Checkpoint, parse_verifier_key, sign_checkpoint
 from ledger.v1 import ledger_pb2, proof_pb2
-from tests.support.lying_server import LyingServer, copy_of
+from tests.support.lying_server import LyingServer, copy_of, first_leaf_for_every_event, old_head, truth
 from tests.support.sample_log import SampleLog
 
 Answer = ledger_pb2.AppendResponse
@@ -528,3 +530,99 @@ def test_log_of_another_key_than_the_pinned_one_is_refused(server: LyingServer, 
 
     with pytest.raises(WrongOriginError):
         ledger.get_log()
+
+
+_WITHOUT_SALTS = [outcome for outcome in AppendOutcome if not outcome.proves_content]
+
+
+@pytest.mark.parametrize("outcome", _WITHOUT_SALTS)
+def test_append_raises_where_another_leaf_is_shown_for_an_event_id(
+    server: LyingServer, ledger: Ledger, outcome: AppendOutcome
+) -> None:
+    _append(ledger)
+    event = {"action": "a.b", "event_id": "order-17", "timestamp": "2026-02-20T14:30:00Z"}
+    server.lie = first_leaf_for_every_event(server, ledger_pb2.AppendOutcome.ValueType(outcome))
+
+    with pytest.raises(
+        ContentUnprovenError, match=rf"{outcome.name} for the event id order-17.*leaf index 0"
+    ) as caught:
+        ledger.append(event=event)
+    receipt = caught.value.receipt
+    assert isinstance(receipt, Receipt)
+    assert (receipt.leaf_index, receipt.proves_content) == (0, False)
+    assert not ledger.append(event=event, allow_unproven=True).proves_content
+    with pytest.raises(ContentUnprovenError):
+        ledger.append("a.b", event_id="order-18")
+
+
+@pytest.mark.parametrize("outcome", _WITHOUT_SALTS)
+def test_append_batch_raises_where_another_leaf_is_shown_for_an_event_id(
+    server: LyingServer, ledger: Ledger, outcome: AppendOutcome
+) -> None:
+    _append(ledger)
+    events = [
+        {"action": "a.b", "event_id": f"order-{number}", "timestamp": "2026-02-20T14:30:00Z"} for number in range(3)
+    ]
+    server.lie = first_leaf_for_every_event(server, ledger_pb2.AppendOutcome.ValueType(outcome))
+
+    with pytest.raises(ContentUnprovenError, match="3 of 3 events") as caught:
+        ledger.append_batch(events)
+    receipts = [receipt for receipt in caught.value.receipts if isinstance(receipt, Receipt)]
+    assert [receipt.event_id for receipt in receipts] == ["order-0", "order-1", "order-2"]
+    assert len(ledger.append_batch(events, allow_unproven=True)) == 3
+
+
+def test_what_is_to_be_complete_is_refused_from_a_server_that_shows_an_old_head(
+    server: LyingServer, ledger: Ledger
+) -> None:
+    for number in range(6):
+        _append(ledger, number)
+    server.lie = old_head(server, 2)
+    reads: list[Callable[[], object]] = [
+        lambda: list(ledger.read_entries()),
+        lambda: list(ledger.read_entries(0, 2)),
+        lambda: next(ledger.read_entries(follow=True)),
+        ledger.get_log,
+    ]
+
+    for read in reads:
+        with pytest.raises(StaleHeadError, match="newest head is of size 2; size 6 was seen before") as caught:
+            read()
+        assert (caught.value.first_note, caught.value.second_note) == (server.log.note(6), server.log.note(2))
+    with pytest.raises(ContentMismatchError, match="at least tree size 6"):
+        ledger.checkpoint(HeadKind.PUBLISHED, at_least=6)
+
+
+def test_old_head_is_marked_and_warned_of_wherever_the_newest_was_asked_for(
+    server: LyingServer, ledger: Ledger
+) -> None:
+    for number in range(6):
+        assert not _append(ledger, number).head.is_stale
+    server.lie = old_head(server, 2)
+
+    with pytest.warns(StaleHeadWarning):
+        assert ledger.checkpoint().is_stale
+    with pytest.warns(StaleHeadWarning):
+        assert ledger.get(1).head.is_stale
+    with pytest.warns(StaleHeadWarning):
+        assert ledger.prove_inclusion(1).head.is_stale
+    with pytest.warns(StaleHeadWarning):
+        assert ledger.verify_entry(1).head.is_stale
+    assert ledger.trusted_head is not None
+    assert (ledger.trusted_head.checkpoint.tree_size, ledger.trusted_head.is_stale) == (6, False)
+    # An older size that was asked for is no old news.
+    server.lie = truth
+    assert not ledger.checkpoint(tree_size=2).is_stale
+    assert not ledger.prove_inclusion(1, tree_size=2).head.is_stale
+
+
+def test_acknowledgement_under_an_old_head_is_warned_of(server: LyingServer, ledger: Ledger) -> None:
+    flat = {"action": "a.b", "event_id": "order-17", "timestamp": "2026-02-20T14:30:00Z"}
+    ledger.append(event=flat)
+    for number in range(4):
+        _append(ledger, number)
+    server.lie = old_head(server, 2)
+
+    with pytest.warns(StaleHeadWarning, match="size 2; size 5"):
+        receipt = ledger.append(event=flat)
+    assert (receipt.head.is_stale, receipt.proves_content) == (True, True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import Message
 
-from ledger.client import Ledger
+from ledger.client import Ledger, StaleHeadWarning
 from ledger.client.connection import Connection
 from ledger.client.options import Options
 from ledger.client.unpinned import connect_unpinned
@@ -28,17 +28,19 @@ from ledger.errors import (
     InvalidEventError,
     InvalidRequestError,
     LedgerError,
+    MalformedError,
     OverloadedError,
     PermissionMissingError,
     ServerUnreachableError,
+    StateError,
 )
 from ledger.events.codec import encode_sections
 from ledger.events.event import Event, PersonalData
 from ledger.evidence import Level, parse_receipt, verify_receipt
-from ledger.merkle import verify_inclusion
+from ledger.merkle import hash_leaf, verify_inclusion
 from ledger.notes import parse_verifier_key
 from ledger.v1 import ledger_pb2
-from tests.support.lying_server import API_KEY, ENDS_AT_ONCE, LyingServer
+from tests.support.lying_server import API_KEY, ENDS_AT_ONCE, LyingServer, no_leaf
 
 FLAT = {
     "action": "user.role.updated",
@@ -166,7 +168,7 @@ def test_duplicate_whose_salts_are_withheld_proves_its_place_alone(server: Lying
             answer.acknowledgement.event_salt = answer.acknowledgement.personal_salt = b""
 
     server.lie = withhold
-    receipt = ledger.append(event=flat)
+    receipt = ledger.append(event=flat, allow_unproven=True)
 
     assert not receipt.proves_content
     verified = verify_receipt(receipt.to_tlog_proof(include_personal=True), parse_verifier_key(server.verifier_key))
@@ -374,7 +376,9 @@ def test_older_head_than_the_trusted_one_is_believed_and_changes_nothing(server:
             answer.checkpoint.note = server.log.note(2)
 
     server.lie = show_an_old_head
-    assert ledger.checkpoint().checkpoint.tree_size == 2
+    with pytest.warns(StaleHeadWarning, match="newest head is of size 2; size 4 was seen before"):
+        stale = ledger.checkpoint()
+    assert (stale.checkpoint.tree_size, stale.is_stale) == (2, True)
     assert ledger.trusted_head is not None
     assert ledger.trusted_head.checkpoint.tree_size == 4
     with pytest.raises(ContentMismatchError, match="of tree size 3 was asked for"):
@@ -396,6 +400,55 @@ def test_proofs_are_what_the_tree_gives(server: LyingServer, ledger: Ledger) -> 
     assert whole.head.checkpoint.tree_size == 9
     with pytest.raises(InvalidRequestError):
         ledger.prove_consistency(0)
+
+
+def test_credential_that_may_not_read_leaves_proves_by_leaf_hash_alone(server: LyingServer, ledger: Ledger) -> None:
+    receipt = ledger.append("a.b")
+    ledger.append("a.b")
+    server.lie = no_leaf
+
+    proof = ledger.prove_inclusion(leaf_hash=hash_leaf(receipt.leaf_bytes))
+    assert (proof.leaf_index, proof.leaf_bytes, proof.leaf_hash) == (0, b"", hash_leaf(receipt.leaf_bytes))
+    verify_inclusion(proof.leaf_hash, 0, 2, server.log.root(), proof.hashes)
+    with pytest.raises(PermissionMissingError, match="may not read leaves") as caught:
+        ledger.prove_inclusion(0)
+    assert "leaf hash" in caught.value.hint
+
+
+def test_head_that_the_caller_brings_is_trusted_from_then_on(
+    server: LyingServer, ledger: Ledger, tmp_path: Path
+) -> None:
+    ledger.append("a.b")
+    note = server.log.note()
+    with Ledger(server.address, api_key=API_KEY, verifier_key=server.verifier_key, state=tmp_path / "other") as fresh:
+        assert fresh.trusted_head is None
+        fresh.trust_head(note)
+        assert fresh.trusted_head is not None
+        assert fresh.append("a.b").level is Level.PINNED_HEAD
+        with pytest.raises(MalformedError):
+            fresh.trust_head(b"no note")
+
+
+def _break_state(folder: Path) -> None:
+    """Leave the directory as one that can be read and not written, whoever asks."""
+    (lock,) = folder.glob("*.lock")
+    lock.unlink()
+    lock.mkdir()
+
+
+def test_append_whose_head_cannot_be_kept_says_that_it_is_done(
+    server: LyingServer, ledger: Ledger, tmp_path: Path
+) -> None:
+    ledger.append("a.b")
+    _break_state(tmp_path / "state")
+
+    with pytest.raises(StateError, match="the append is done, durable and verified at leaf index 1") as caught:
+        ledger.append("a.b")
+    assert "cannot be written" in caught.value.message
+    assert "LOGPROOF_STATE" in caught.value.hint
+    with pytest.raises(StateError, match="at leaf indexes 2 to 3"):
+        ledger.append_batch([{"action": "a.b"}, {"action": "a.b"}])
+    assert len(server.log.leaves) == 4
 
 
 def test_heads_are_verified_and_remembered(server: LyingServer, ledger: Ledger) -> None:

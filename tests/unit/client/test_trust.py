@@ -233,6 +233,20 @@ def test_state_directory_that_cannot_be_made_says_so(log: SampleLog, tmp_path: P
     assert "LOGPROOF_STATE" in caught.value.hint
 
 
+def test_fork_stays_a_fork_where_its_evidence_cannot_be_kept(log: SampleLog, tmp_path: Path) -> None:
+    trust = _trust(log, tmp_path)
+    trust.accept(log.note(3), None, 0, Source(log))
+    forked = copy_of(log, 2)
+    forked.append(b"another third event")
+    (lock,) = tmp_path.glob("*.lock")
+    lock.unlink()
+    lock.mkdir()
+
+    with pytest.raises(ForkError, match="could not be kept") as caught:
+        trust.accept(forked.note(3), None, 0, Source(forked))
+    assert (caught.value.first_note, caught.value.second_note) == (log.note(3), forked.note(3))
+
+
 def test_file_is_replaced_whole_and_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"first")

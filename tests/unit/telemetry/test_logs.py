@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -59,13 +60,15 @@ def test_no_secret_reaches_a_line(secret: str, log_format: LogFormat) -> None:
     text = "\n".join(_lines(log_format, f"got {secret}", error=error, given=secret, deep={"a": [secret, (secret,)]}))
 
     assert secret not in text
-    assert secret.split()[-1] not in text
+    assert secret.rpartition(" ")[2] not in text
     assert text.count(REDACTED) >= 4
 
 
 @pytest.mark.parametrize("name", ["authorization", "Secret", "api_key", "apikey", "password", "private_key", "seed"])
 def test_a_field_with_the_name_of_a_secret_is_redacted(name: str) -> None:
-    assert _json("x", **{name: "value"})[name] == REDACTED
+    fields: dict[str, Any] = {name: "value"}
+
+    assert _json("x", **fields)[name] == REDACTED
 
 
 def test_a_public_key_id_is_no_secret() -> None:
