@@ -148,6 +148,8 @@ def ending_of(error: Exception) -> Ending | None:
         return Ending(ExitCode.BAD_INPUT, f"name a command\n\n{error.format_message()}", "", "USAGE")
     if isinstance(error, click.ClickException):
         return Ending(ExitCode.BAD_INPUT, error.format_message(), _usage_hint(error), "USAGE")
+    if isinstance(error, UnicodeError):
+        return Ending(ExitCode.BAD_INPUT, f"a setting or a file holds what is no text in UTF-8: {error}", "", "NOT_TEXT")
     if isinstance(error, OSError) and error.strerror is not None:
         # A full disk names no file.
         where = f"{error.filename}: " if error.filename is not None else ""

@@ -9,10 +9,11 @@ from ledger.cli.settings import Settings, client_options, format_option
 from ledger.cli.verdicts import flat_event, leaf_record
 from ledger.cli.which import one_entry
 from ledger.errors import IncompleteEvidenceError
+from ledger.merkle.ranges import MAX_TREE_SIZE
 
 
 @click.command()
-@click.argument("leaf_index", required=False, type=click.IntRange(min=0), metavar="[INDEX]")
+@click.argument("leaf_index", required=False, type=click.IntRange(min=0, max=MAX_TREE_SIZE), metavar="[INDEX]")
 @click.option("--event-id", metavar="ID", help="Id of the event, instead of the index.")
 @click.option("--leaf-hash", metavar="HEX", help="Leaf hash, instead of the index.")
 @click.option("--personal", is_flag=True, help="Show personal data too; needs the personal grant, and is recorded.")

@@ -49,6 +49,8 @@ def command(settings: Settings, paths: tuple[Path, ...], kind: str, rejects: Pat
     from ledger.cli.progress import progress_bar
 
     files = find_files(paths)
+    if rejects.exists() and any(rejects.samefile(file) for file in files):
+        raise click.UsageError(f"{rejects} is one of the files to import; name another with --rejects")
     clock = SystemClock()
     begin = clock.boottime_us()
     with open_ledger(settings) as ledger, RejectFile(rejects) as reject_file:

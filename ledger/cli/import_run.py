@@ -8,6 +8,7 @@ log and not what it holds, the record is counted apart, and the words say so.
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -109,8 +110,11 @@ class RejectFile:
         line["record"] = _readable(record.raw)
         try:
             if self._file is None:
-                self._file = self._path.open("w", encoding="utf-8")
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                # A link here would have something else overwritten.
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._file = os.fdopen(os.open(self._path, flags, 0o600), "w", encoding="utf-8")
+            # As ASCII, because a refused record may hold what is no text in UTF-8.
+            self._file.write(json.dumps(line) + "\n")
             self._file.flush()
         except OSError as problem:
             raise InvalidRequestError(

@@ -109,7 +109,8 @@ def _run(given: list[str], *, debug: bool) -> int:
     try:
         with root.make_context("logproof", given) as ctx:
             root.invoke(ctx)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by who started the command
+            sys.stdout.flush()
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except (KeyboardInterrupt, click.Abort):

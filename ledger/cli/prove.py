@@ -9,6 +9,7 @@ import click
 from ledger.cli.output import say, write_data
 from ledger.cli.settings import Settings, client_options
 from ledger.cli.which import one_entry
+from ledger.merkle.ranges import MAX_TREE_SIZE
 
 _out_option = click.option(
     "--out",
@@ -24,11 +25,17 @@ def command() -> None:
 
 
 @command.command("inclusion")
-@click.option("--index", "leaf_index", type=click.IntRange(min=0), metavar="INDEX", help="Index of the entry.")
+@click.option(
+    "--index", "leaf_index", type=click.IntRange(min=0, max=MAX_TREE_SIZE), metavar="INDEX", help="Index of the entry."
+)
 @click.option("--event-id", metavar="ID", help="Id of its event, instead.")
 @click.option("--leaf-hash", metavar="HEX", help="Its leaf hash, instead.")
 @click.option(
-    "--size", type=click.IntRange(min=1), default=None, metavar="SIZE", help="Tree size; by default the newest."
+    "--size",
+    type=click.IntRange(min=1, max=MAX_TREE_SIZE),
+    default=None,
+    metavar="SIZE",
+    help="Tree size; by default the newest.",
 )
 @click.option(
     "--show",
@@ -88,8 +95,8 @@ def prove_inclusion(
 
 
 @command.command("consistency")
-@click.argument("first", type=click.IntRange(min=1))
-@click.argument("second", type=click.IntRange(min=1), required=False)
+@click.argument("first", type=click.IntRange(min=1, max=MAX_TREE_SIZE))
+@click.argument("second", type=click.IntRange(min=1, max=MAX_TREE_SIZE), required=False)
 @click.option("--format", "output_format", type=click.Choice(["json"]), default="json", help="The proof in JSON.")
 @_out_option
 @client_options

@@ -61,7 +61,7 @@ def _read_url(url: str, path: str) -> bytes:
         if error.code in _NOT_THERE:
             raise LookupError(path) from None
         raise ServerUnreachableError(f"{url} answered {error.code} {error.reason}") from error
-    except (URLError, HTTPException, OSError) as error:
+    except (URLError, HTTPException, OSError, ValueError) as error:
         raise ServerUnreachableError(f"{url} could not be read: {error}") from error
 
 

@@ -178,3 +178,17 @@ def _check_commitments(sections: Sections, answer: ledger_pb2.Acknowledgement, l
         raise ContentMismatchError(f"{where} comes with a personal salt of {len(answer.personal_salt)} bytes")
     if commit_personal(answer.personal_salt, sections.personal) != leaf.personal_commitment:
         raise ContentMismatchError(f"{where} does not commit to the personal data that was sent")
+
+
+def check_places(event_ids: Sequence[str], leaf_indexes: Sequence[int]) -> None:
+    """Return if different events have different places; raise otherwise.
+
+    Raises:
+        ContentMismatchError: Two event ids were acknowledged at one index.
+    """
+    seen: dict[int, str] = {}
+    for event_id, index in zip(event_ids, leaf_indexes, strict=True):
+        if seen.setdefault(index, event_id) != event_id:
+            raise ContentMismatchError(
+                f"the events {seen[index]} and {event_id} were both acknowledged as entry {index}"
+            )

@@ -20,6 +20,7 @@ from ledger.client._calls import (
     Acknowledged,
     append_batch_request,
     append_request,
+    check_places,
     verify_append,
     verify_append_batch,
 )
@@ -326,6 +327,7 @@ class Ledger(Reading, Administration):
             raise
         checkpoint = self._trust.open(response.checkpoint.note).checkpoint
         acknowledged, proof = verify_append_batch(batch, response, checkpoint, new_ids=new_ids)
+        check_places(event_ids, [item.leaf_index for item in acknowledged])
         head = self._accept_covering(response, trusted_size, acknowledged)
         receipts = [
             self._receipt(event_id, sections, item, head, proof)

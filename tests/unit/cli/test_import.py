@@ -211,12 +211,32 @@ def test_line_that_is_too_long_is_refused_and_the_next_is_read(folder: Path) -> 
 
 def test_records_that_are_there_by_the_servers_word_alone_are_told_apart(run: Run, server: LyingServer) -> None:
     _write("first.ndjson", [_line(0)])
-    _write("more.ndjson", [_line(1), _line(2)])
+    _write("more.ndjson", [_line(1)])
     assert run("import", "first.ndjson").code == 0
     server.lie = first_leaf_for_every_event(server, ledger_pb2.APPEND_OUTCOME_DUPLICATE_OF_OTHER_PRINCIPAL)
 
     ran = run("import", "more.ndjson", "--format", "json")
     found = json.loads(ran.out)
-    assert (ran.code, found["appended"], found["already_there"], found["not_compared"]) == (0, 0, 2, 2)
-    assert "2 already there (of these 2 with content not compared)" in ran.err
-    assert "content not compared: 2 records are there by the server's word" in ran.err
+    assert (ran.code, found["appended"], found["already_there"], found["not_compared"]) == (0, 0, 1, 1)
+    assert "1 already there (of these 1 with content not compared)" in ran.err
+    assert "content not compared: 1 records are there by the server's word" in ran.err
+
+
+@pytest.mark.usefixtures("server")
+def test_a_record_that_is_no_text_is_refused_and_the_import_goes_on(run: Run) -> None:
+    broken = '{"action":"user.role.updated","actor_id":"\\ud800","timestamp":"2026-02-20T14:30:00Z"}'
+    _write("mixed.ndjson", [broken, _line(1)])
+    ran = run("import", "mixed.ndjson", "--format", "json")
+    found = json.loads(ran.out)
+    assert (ran.code, found["appended"], found["refused"]) == (2, 1, 1)
+
+
+@pytest.mark.usefixtures("server")
+def test_the_file_of_rejects_is_none_of_the_inputs_and_no_link(run: Run) -> None:
+    Path("in.ndjson").write_text('{"action":"a"}\n')
+    assert run("import", "in.ndjson", "--rejects", "in.ndjson").code == 2
+    assert Path("in.ndjson").read_text() == '{"action":"a"}\n'
+    Path("precious").write_text("mine")
+    Path("link").symlink_to("precious")
+    assert run("import", "in.ndjson", "--rejects", "link").code == 2
+    assert Path("precious").read_text() == "mine"

@@ -31,6 +31,10 @@ def test_only_health_is_open() -> None:
     assert {name for name, rule in RULES.items() if rule.is_open} == {*method_names(HEALTH_SERVICE)}
 
 
+def test_only_an_append_which_the_engine_checks_again_is_light() -> None:
+    assert [name for name, rule in RULES.items() if rule.is_light] == ["ledger.v1.LedgerService/Append"]
+
+
 def test_a_view_needs_more_than_a_leaf_where_it_shows_more() -> None:
     rule = RULES["ledger.v1.LedgerService/GetEntry"]
 
