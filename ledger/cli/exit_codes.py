@@ -148,8 +148,14 @@ def ending_of(error: Exception) -> Ending | None:
         return Ending(ExitCode.BAD_INPUT, f"name a command\n\n{error.format_message()}", "", "USAGE")
     if isinstance(error, click.ClickException):
         return Ending(ExitCode.BAD_INPUT, error.format_message(), _usage_hint(error), "USAGE")
+    return _ending_of_pythons(error)
+
+
+def _ending_of_pythons(error: Exception) -> Ending | None:
     if isinstance(error, UnicodeError):
-        return Ending(ExitCode.BAD_INPUT, f"a setting or a file holds what is no text in UTF-8: {error}", "", "NOT_TEXT")
+        return Ending(
+            ExitCode.BAD_INPUT, f"a setting or a file holds what is no text in UTF-8: {error}", "", "NOT_TEXT"
+        )
     if isinstance(error, OSError) and error.strerror is not None:
         # A full disk names no file.
         where = f"{error.filename}: " if error.filename is not None else ""

@@ -6,7 +6,6 @@ under the one signed head that it carries.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -103,7 +102,7 @@ class Appends:
         Raises:
             LedgerError: It was refused, or whether it was appended is not known.
         """
-        result = await asyncio.wrap_future(submitted.future)
+        result = await self._parts.completions.wait(submitted.future)
         response = ledger_pb2.AppendResponse(
             acknowledgement=acknowledgement_message(result.entries[0]), checkpoint=checkpoint_message(result.head)
         )
@@ -113,7 +112,7 @@ class Appends:
 
     async def _acknowledge_batch(self, submitted: Submitted) -> ledger_pb2.AppendBatchResponse:
         try:
-            result = await asyncio.wrap_future(submitted.future)
+            result = await self._parts.completions.wait(submitted.future)
         except EventIdReusedError as error:
             # The engine tells a single event's refusal as it is; in a batch it has a position, even in one of one.
             raise BatchConflictError([BatchProblem(0, error)], 1) from error

@@ -31,6 +31,9 @@ AUTHORIZATION_KEY: Final = "authorization"
 FIRST_MESSAGE_SECONDS: Final = 5.0
 """How long a call without a credential may take to bring its message."""
 
+GOOD_FOR_US: Final = 1_000_000
+"""How long a caller is taken for good whom the engine checks again anyway, microseconds."""
+
 _SCHEME = "bearer"
 _REMEMBERED_KEYS = 4096
 # gRPC's names for the subject alternative names of a verified certificate, and how ours are written. Others, such as
@@ -69,11 +72,14 @@ class Authenticator(grpc.aio.ServerInterceptor):
         """
         self._access = parts.access
         self._registry = parts.registry
+        self._clock = parts.clock
         self._workers = parts.workers
         self._metrics = parts.metrics
         self._takes_certificates = takes_certificates
         # Callers by SHA-256 of the text of their key, least recently used first.
         self._callers: OrderedDict[bytes, Caller] = OrderedDict()
+        # Who was found good for which log by which rule, and when; written by any thread, each entry at once.
+        self._found_good: dict[tuple[Identity, str, Rule], tuple[Caller, int]] = {}
 
     async def intercept_service(
         self,
@@ -120,15 +126,26 @@ class Authenticator(grpc.aio.ServerInterceptor):
             LedgerError: It is not; see `Access.authorise`.
         """
         if isinstance(identity, CertificateIdentity):
-            identity = self._holder(identity.names, rule.log_of(request, home=""))
-        log = rule.log_of(request, identity.home)
+            caller = self._holder(identity.names, rule.log_of(request, home=""))
+        else:
+            caller = identity
+        log = rule.log_of(request, caller.home)
         try:
-            self._access.authorise(identity, log, rule.permission_of(request))
+            self._access.authorise(caller, log, rule.permission_of(request))
         except PermissionMissingError:
             # A credential that has ended is told so, whatever it asks for.
-            self._access.authorise(identity, identity.home, None)
+            self._access.authorise(caller, caller.home, None)
             raise
-        return identity
+        if rule.is_light:
+            if len(self._found_good) >= _REMEMBERED_KEYS:
+                self._found_good.clear()
+            self._found_good[identity, log, rule] = (caller, self._clock.boottime_us())
+        return caller
+
+    def found_good(self, identity: Identity, rule: Rule, log: str) -> Caller | None:
+        """Return the caller whom a light rule was good for within the last second; None to check again."""
+        caller, at = self._found_good.get((identity, log, rule), (None, 0))
+        return caller if caller is not None and self._clock.boottime_us() - at < GOOD_FOR_US else None
 
     def _holder(self, names: tuple[str, ...], log: str) -> Caller:
         """Return whose certificate this is in a log; where the call is about none, in the first that knows it."""

@@ -91,7 +91,9 @@ class Row:
         retry_seconds: When to try again, for RetryInfo; None where that cannot help.
         resource: Kind of the thing that was not found, for ResourceInfo; empty where nothing was looked for.
         resource_key: Key of its name in the error's metadata.
-        is_private: Whether the message names what only the operator may know, and is kept in the server's own log.
+        is_private: Whether the message names what only the operator may know, so that another is sent.
+        is_logged: Whether the private message goes to the server's own log; not where the engine has logged it, or
+            where it would be told with every call for as long as it lasts.
     """
 
     code: grpc.StatusCode
@@ -99,6 +101,7 @@ class Row:
     resource: str = ""
     resource_key: str = ""
     is_private: bool = False
+    is_logged: bool = True
 
 
 STATUS_TABLE: Final[dict[type[LedgerError], Row]] = {
@@ -127,8 +130,8 @@ STATUS_TABLE: Final[dict[type[LedgerError], Row]] = {
     ClockError: Row(grpc.StatusCode.UNAVAILABLE, retry_seconds=60.0),
     PublicationBehindError: Row(grpc.StatusCode.UNAVAILABLE, retry_seconds=1.0),
     StorageError: Row(grpc.StatusCode.UNAVAILABLE, retry_seconds=5.0, is_private=True),
-    StorageFullError: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=60.0, is_private=True),
-    OutcomeUnknownError: Row(grpc.StatusCode.UNAVAILABLE, retry_seconds=0.5, is_private=True),
+    StorageFullError: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=60.0, is_private=True, is_logged=False),
+    OutcomeUnknownError: Row(grpc.StatusCode.UNAVAILABLE, retry_seconds=0.5, is_private=True, is_logged=False),
     StorageBusyError: Row(grpc.StatusCode.UNAVAILABLE, retry_seconds=5.0, is_private=True),
     StorageFormatError: Row(grpc.StatusCode.FAILED_PRECONDITION, is_private=True),
     FilePermissionsError: Row(grpc.StatusCode.FAILED_PRECONDITION, is_private=True),
@@ -209,18 +212,22 @@ def _public(error: LedgerError, row: Row) -> Refusal:
 
 
 def _private(error: LedgerError, row: Row) -> Refusal:
-    """Tell what the caller can act on, and log the rest under an incident number."""
-    incident = _new_incident()
-    _LOGGER.error("storage failed a call", exc_info=error, extra={"incident": incident, "reason": error.reason})
+    """Tell what the caller can act on; the rest is for the server's own log, under an incident's number."""
     kind = next(kind for kind in type(error).__mro__ if kind in _PRIVATE_MESSAGES)
     message, hint = _PRIVATE_MESSAGES[kind]
-    metadata = {name: value for name, value in error.metadata.items() if name in _PUBLIC_KEYS}
+    metadata = {name: value for name, value in error.metadata.items() if name in _PUBLIC_KEYS} | {"hint": hint}
     if "leafIndex" in metadata:
         message += f", at entry {metadata['leafIndex']}"
-    info = error_details_pb2.ErrorInfo(
-        reason=error.reason, domain=ERROR_DOMAIN, metadata={**metadata, "incident": incident, "hint": hint}
-    )
-    return _build(row.code, f"{message} (incident {incident})", info, *_more(error, row))
+    if row.is_logged:
+        metadata["incident"] = _new_incident()
+        message = f"{message} (incident {metadata['incident']})"
+        _LOGGER.error(
+            "storage failed a call",
+            exc_info=error,
+            extra={"incident": metadata["incident"], "reason": error.reason},
+        )
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=metadata)
+    return _build(row.code, message, info, *_more(error, row))
 
 
 def _more(error: LedgerError, row: Row) -> Iterator[Message]:

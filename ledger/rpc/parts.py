@@ -12,6 +12,8 @@ from ledger.clock import Clock
 from ledger.engine.access import Access
 from ledger.engine.administration import Administration
 from ledger.engine.registry import LogRegistry
+from ledger.engine.requests import AppendResult
+from ledger.rpc.completion import Completions
 from ledger.rpc.growth import Growth
 from ledger.rpc.publication import Published
 from ledger.telemetry.metrics import Metrics
@@ -56,6 +58,7 @@ class Parts:
         clock: The clock.
         workers: Threads for what may block.
         growth: Tells that a log has grown.
+        completions: Waits for commits.
         metrics: Where calls are counted.
     """
 
@@ -66,4 +69,5 @@ class Parts:
     clock: Clock
     workers: Workers
     growth: Growth
+    completions: Completions[AppendResult]
     metrics: Metrics

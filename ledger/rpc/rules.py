@@ -29,6 +29,8 @@ class Rule:
             the credential belongs to.
         by_view: Whether the request's view may ask for more than `permission`.
         is_open: Whether no credential is needed.
+        is_light: Whether the call needs no thread where its log is open and its credential was good a moment ago: it does
+            not block, and the engine checks the credential again within the change itself.
         is_slow: Whether the call waits for a change to be durable, so that it must not take a reader's thread.
     """
 
@@ -37,6 +39,7 @@ class Rule:
     log_field: str = ""
     by_view: bool = False
     is_open: bool = False
+    is_light: bool = False
     is_slow: bool = False
 
     def log_of(self, request: Message, home: str) -> str:
@@ -75,7 +78,7 @@ _OPEN = Rule(is_open=True)
 
 RULES: Final[Mapping[str, Rule]] = {
     "ledger.v1.LedgerService/GetServerInfo": _ANY,
-    "ledger.v1.LedgerService/Append": _APPEND,
+    "ledger.v1.LedgerService/Append": Rule(Permission.APPEND, log_field="log", is_light=True),
     "ledger.v1.LedgerService/AppendBatch": _APPEND,
     "ledger.v1.LedgerService/AppendStream": _APPEND,
     "ledger.v1.LedgerService/GetEntry": _ENTRIES,

@@ -32,6 +32,7 @@ from ledger.http.server import HttpServer
 from ledger.rpc.admin_service import ADMIN_SERVICE, admin_behaviours
 from ledger.rpc.authentication import Authenticator
 from ledger.rpc.binding import Binder
+from ledger.rpc.completion import Completions
 from ledger.rpc.growth import Growth
 from ledger.rpc.ledger_service import LEDGER_SERVICE, ledger_behaviours
 from ledger.rpc.parts import Parts, Workers
@@ -212,6 +213,7 @@ class LedgerServer:
                 clock=self._clock,
                 workers=Workers(),
                 growth=growth,
+                completions=Completions(),
                 metrics=metrics,
             )
             health = Health()

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from ledger.errors import InvalidRequestError, MalformedError
-from ledger.rpc.binding import parse_request
+from ledger.rpc.authentication import Authenticator
+from ledger.rpc.binding import Binder, parse_request
+from ledger.rpc.ledger_service import LEDGER_SERVICE
+from ledger.rpc.parts import Parts
 from ledger.v1 import ledger_pb2
 
 
@@ -29,3 +34,23 @@ def test_a_request_in_another_encoding_of_the_same_fields_is_read() -> None:
     unpacked = b"\x10\x05\x10\x06"
 
     assert list(parse_request(ledger_pb2.BatchGetEntriesRequest, unpacked).leaf_indexes) == [5, 6]
+
+
+def _binder() -> Binder:
+    # Its parts are used by calls alone.
+    return Binder(cast("Parts", None), cast("Authenticator", None))
+
+
+def test_a_service_is_not_served_without_a_behaviour_for_each_method() -> None:
+    behaviours = {method.name: list for method in LEDGER_SERVICE.methods}
+    del behaviours["VerifyEntry"]
+
+    with pytest.raises(ValueError, match="VerifyEntry"):
+        _binder().service(LEDGER_SERVICE, behaviours)
+
+
+def test_a_behaviour_without_a_method_is_refused() -> None:
+    behaviours = {method.name: list for method in LEDGER_SERVICE.methods}
+
+    with pytest.raises(ValueError, match="Forgotten"):
+        _binder().service(LEDGER_SERVICE, behaviours | {"Forgotten": list})

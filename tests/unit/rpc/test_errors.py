@@ -22,6 +22,7 @@ from ledger.errors import (
     InvalidRequestError,
     LedgerError,
     LogNotFoundError,
+    OutcomeUnknownError,
     OverloadedError,
     RemoteError,
     ServerUnreachableError,
@@ -195,22 +196,24 @@ def test_an_error_that_is_never_sent_is_told_as_an_incident() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("error", "code", "is_logged"),
     [
-        (StorageError("/data/x cannot be read"), grpc.StatusCode.UNAVAILABLE),
-        (StorageFullError("/data/x is full"), grpc.StatusCode.RESOURCE_EXHAUSTED),
-        (CorruptionError("/data/x is wrong", metadata={"leafIndex": "7"}), grpc.StatusCode.DATA_LOSS),
+        (StorageError("/data/x cannot be read"), grpc.StatusCode.UNAVAILABLE, True),
+        (CorruptionError("/data/x is wrong", metadata={"path": "/data/x"}), grpc.StatusCode.DATA_LOSS, True),
+        (StorageFullError("/data/x is full"), grpc.StatusCode.RESOURCE_EXHAUSTED, False),
+        (OutcomeUnknownError("/data/x failed"), grpc.StatusCode.UNAVAILABLE, False),
     ],
+    ids=["storage", "corruption", "full", "unknown"],
 )
 def test_a_failure_of_storage_names_no_file_of_the_server(
-    error: LedgerError, code: grpc.StatusCode, caplog: pytest.LogCaptureFixture
+    error: LedgerError, code: grpc.StatusCode, is_logged: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     refusal = refusal_of(error)
 
-    assert refusal.code is code
-    assert refusal.reason == error.reason
+    assert (refusal.code, refusal.reason) == (code, error.reason)
     assert b"/data/x" not in refusal.details
-    assert caplog.records[0].__dict__["incident"] == _info(refusal).metadata["incident"]
+    incidents = [record.__dict__["incident"] for record in caplog.records]
+    assert incidents == ([_info(refusal).metadata["incident"]] if is_logged else [])
 
 
 def test_a_damaged_entry_is_named() -> None:
