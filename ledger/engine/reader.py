@@ -244,8 +244,8 @@ class LogReader:
         return result
 
     def _leaves(self, leaf_indexes: Sequence[int]) -> list[bytes]:
-        begin, end = leaf_indexes[0], leaf_indexes[-1] + 1
-        if end - begin == len(leaf_indexes):
+        begin, end = min(leaf_indexes), max(leaf_indexes) + 1
+        if list(leaf_indexes) == list(range(begin, end)):
             leaves = self.snapshot.leaves(begin, end)
         else:
             leaves = [leaf for index in leaf_indexes for leaf in self.snapshot.leaves(index, index + 1)]

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ledger.errors import MalformedError, WrongOriginError
+from ledger.errors import InvalidSignatureError, MalformedError, WrongOriginError
+from ledger.notes.cosignature import CosignatureVerifier
 from ledger.notes.encoding import MAX_TREE_SIZE, check_text, decode_base64, encode_base64, parse_decimal
 from ledger.notes.note import OpenedNote, Signer, Verifier, open_note, sign_note
 
@@ -112,9 +113,11 @@ def open_checkpoint(note: bytes, verifier: Verifier, origin: str | None = None) 
 
     Raises:
         MalformedError: The note, or its text, does not have its form.
-        InvalidSignatureError: The key did not sign it.
+        InvalidSignatureError: The key did not sign it, or is a witness's, who vouches for consistency and no more.
         WrongOriginError: The key signed it, for another origin.
     """
+    if isinstance(verifier, CosignatureVerifier):
+        raise InvalidSignatureError(f"the key of {verifier.name} is a witness's, not a log's")
     opened = open_note(note, (verifier,))
     checkpoint = parse_checkpoint(opened.text)
     expected = verifier.name if origin is None else origin

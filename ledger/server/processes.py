@@ -116,6 +116,8 @@ class PublisherProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             pass_fds=(self._lock_descriptor,),
+            # Ctrl-C is for the server, which ends this process by its pipe.
+            start_new_session=True,
         )
         feeder = asyncio.create_task(self._feed(process))
         try:
@@ -164,7 +166,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:
-        await asyncio.wait_for(process.wait(), _END_SECONDS)
+        async with asyncio.timeout(_END_SECONDS):
+            await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -205,7 +205,8 @@ def _bad_texts(proof: TlogProof) -> Iterator[tuple[str, str, bytes]]:
 
 def _bad_contents(proof: TlogProof) -> Iterator[tuple[str, str, bytes]]:
     content = proof.extra or b""
-    leaf_end = 4 + content[3]
+    # The leaf's length takes two bytes.
+    leaf_end = 5 + (content[3] & 0x7F | content[4] << 7)
     leaf, rest = content[2:leaf_end], content[leaf_end:]
     for name, changed in (
         ("content of version 2", b"\x08\x02" + content[2:]),
@@ -213,7 +214,7 @@ def _bad_contents(proof: TlogProof) -> Iterator[tuple[str, str, bytes]]:
         ("content without leaf", content[:2] + rest),
         ("fields out of order", content[:2] + rest + leaf),
         ("leaf twice", content[:2] + leaf + leaf + rest),
-        ("length in two bytes where one does", content[:3] + bytes([content[3] | 0x80, 0]) + content[4:]),
+        ("length in three bytes where two do", content[:4] + bytes([content[4] | 0x80, 0]) + content[5:]),
         ("unknown field", content + b"\x3a\x01x"),
         ("empty field", content[:2] + leaf + b"\x1a\x00" + rest),
         ("content cut off", content[:-1]),

@@ -200,6 +200,14 @@ def test_a_checkpoint_of_another_origin_under_the_same_key_is_refused() -> None:
         open_checkpoint(sign_checkpoint(HEAD, SIGNER), SIGNER.verifier, "else.example")
 
 
+def test_the_key_of_a_witness_does_not_open_a_checkpoint() -> None:
+    witness = CosignatureVerifier(SIGNER.name, SIGNER.verifier.public_key)
+    note = _cosigned(sign_checkpoint(HEAD, SIGNER), 1_679_315_147, witness)
+
+    with pytest.raises(InvalidSignatureError, match="a witness's, not a log's"):
+        open_checkpoint(note, witness)
+
+
 def test_a_checkpoint_of_another_key_is_refused() -> None:
     with pytest.raises(InvalidSignatureError):
         open_checkpoint(sign_checkpoint(HEAD, SIGNER), Ed25519Signer(SIGNER.name, bytes(32)).verifier)
