@@ -222,6 +222,15 @@ class Log:
         with self._changed:
             return self._queued_entries
 
+    def room_bytes(self) -> int:
+        """Return how much more the store may hold; 0 where it cannot be asked just now."""
+        with self._changed:
+            store = self._store
+        try:
+            return store.room_bytes()
+        except StorageError:
+            return 0
+
     # Reading
 
     @contextmanager

@@ -346,6 +346,7 @@ def _gauges(registry: LogRegistry, published: Published) -> list[LogGauges]:
             tree_size=log.signed_head().tree_size,
             published_size=published.size(log.name),
             is_read_only=bool(log.read_only_reason),
+            room_bytes=log.room_bytes(),
         )
         for log in registry.open_logs()
     ]

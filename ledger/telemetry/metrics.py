@@ -31,6 +31,7 @@ class LogGauges:
         tree_size: Size of the committed head.
         published_size: Size of the published head.
         is_read_only: Whether it takes no appends.
+        room_bytes: How much more its store may hold.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LogGauges:
     tree_size: int
     published_size: int
     is_read_only: bool
+    room_bytes: int = 0
 
 
 class Metrics:
@@ -113,13 +115,14 @@ class _LogCollector(Collector):
         return _families()
 
     def collect(self) -> Iterator[Metric]:
-        queued, committed, published, read_only = _families()
+        queued, committed, published, read_only, room = _families()
         for log in self._logs():
             queued.add_metric([log.name], log.queued_entries)
             committed.add_metric([log.name], log.tree_size)
             published.add_metric([log.name], log.published_size)
             read_only.add_metric([log.name], int(log.is_read_only))
-        yield from (queued, committed, published, read_only)
+            room.add_metric([log.name], log.room_bytes)
+        yield from (queued, committed, published, read_only, room)
 
 
 def _families() -> tuple[GaugeMetricFamily, ...]:
@@ -130,4 +133,7 @@ def _families() -> tuple[GaugeMetricFamily, ...]:
             "logproof_published_size_entries", "Size of the published head, by open log.", labels=["log"]
         ),
         GaugeMetricFamily("logproof_log_read_only", "1 where an open log takes no appends.", labels=["log"]),
+        GaugeMetricFamily(
+            "logproof_store_room_bytes", "Bytes that a log's store may still hold, by open log.", labels=["log"]
+        ),
     )

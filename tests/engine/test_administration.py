@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -13,11 +14,12 @@ from ledger.auth.roles import Permission, Role
 from ledger.engine.administration import SERVER
 from ledger.engine.directory import SYSTEM_LOG, create_directory, is_made
 from ledger.engine.fsck import check_log
-from ledger.engine.records import log_created
+from ledger.engine.records import key_revoked, log_created
 from ledger.engine.registry import LogRegistry
 from ledger.engine.requests import AdminRequest, AppendRequest
 from ledger.errors import (
     ApiKeyNotFoundError,
+    CorruptionError,
     FilePermissionsError,
     InvalidCredentialsError,
     InvalidRequestError,
@@ -29,6 +31,7 @@ from ledger.errors import (
     StorageError,
     StorageFormatError,
 )
+from ledger.notes.keys import Ed25519Signer, format_signer_key
 from tests.support.engine_lab import make_entry
 from tests.support.engine_server import ORIGIN_PREFIX, EngineServer
 
@@ -312,6 +315,41 @@ def test_a_log_that_is_closed_to_make_room_is_never_open_twice(server: EngineSer
         thread.join()
     registry.close()
     assert errors == []
+
+
+def test_a_log_whose_signing_key_was_replaced_is_not_opened(server: EngineServer) -> None:
+    server.close()
+    path = server.directory.key_path("default")
+    path.write_text(format_signer_key(Ed25519Signer(server.directory.origin("default"), bytes(32))) + "\n")
+    server.open()
+    with (
+        pytest.raises(CorruptionError, match="is not the one that the log was made with"),
+        server.registry.use("default"),
+    ):
+        pass
+    assert "default" in server.registry.problems()
+    assert not server.registry.take_appends()
+
+
+def test_an_interrupted_revocation_of_an_administrator_is_completed_at_the_next_start(server: EngineServer) -> None:
+    second = server.administration.create_key(SYSTEM_LOG, SERVER, label="second", roles=frozenset(Role), personal=True)
+    key_id = second.credential.key_id
+    with server.registry.use(SYSTEM_LOG) as system:
+        system.administer(AdminRequest("", SERVER.principal, [key_revoked(key_id)]))
+    server.close()
+    server.open()
+    granted = next(key for key in server.administration.list_keys("default") if key.key_id == key_id)
+    assert granted.revoked_at
+
+
+def test_a_log_whose_files_were_removed_takes_no_appends(server: EngineServer) -> None:
+    log = server.open_log()
+    shutil.rmtree(server.store_path())
+    with server.registry.use("default") as opened, opened.read():
+        pass
+    store = log._store
+    with pytest.raises(CorruptionError, match="removed or replaced"):
+        store.maintain()
 
 
 def test_an_interrupted_creation_is_begun_again(tmp_path: Path) -> None:
