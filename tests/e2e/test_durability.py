@@ -37,8 +37,8 @@ def test_an_acknowledgement_follows_a_data_sync_a_synchronous_meta_write_and_a_g
 def test_sixty_four_callers_take_far_fewer_commits_than_appends(tmp_path: Path) -> None:
     out = tmp_path / "trace"
     callers, each = 64, 4
-    # A disk that takes 10 ms to sync, so that the commit, not this machine's speed, is what callers wait for.
-    slow_disk = ["-e", "inject=fdatasync:delay_enter=10000"]
+    # A disk that takes 100 ms to sync, so that the commit, not this machine's speed, is what callers wait for.
+    slow_disk = ["-e", "inject=fdatasync:delay_enter=100000"]
     served = Served(tmp_path, wrapper=[*strace_command(needs_strace(), out), *slow_disk])
     try:
         with served.client() as client:
