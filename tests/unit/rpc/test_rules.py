@@ -28,7 +28,10 @@ def test_a_method_without_a_rule_is_refused_at_start() -> None:
 
 
 def test_only_health_is_open() -> None:
-    assert {name for name, rule in RULES.items() if rule.is_open} == {*method_names(HEALTH_SERVICE)}
+    is_open = {name for name, rule in RULES.items() if rule.is_open}
+    # Older versions of the health service have fewer methods.
+    assert is_open >= {*method_names(HEALTH_SERVICE)}
+    assert {name.partition("/")[0] for name in is_open} == {HEALTH_SERVICE.full_name}
 
 
 def test_only_an_append_which_the_engine_checks_again_is_light() -> None:
