@@ -82,13 +82,11 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="logproof", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show where in the program an unforeseen error arose.")
 def root(*, debug: bool) -> None:
-    r"""Logproof Ledger: an append-only audit log whose entries anyone can verify.
+    """Logproof Ledger: an append-only audit log whose entries anyone can verify.
 
-    \b
     Settings come from options, from LOGPROOF_ADDRESS, LOGPROOF_API_KEY, LOGPROOF_LOG, LOGPROOF_VERIFIER_KEY and
     LOGPROOF_STATE, or from ~/.config/logproof/config.toml.
 
-    \b
     Exit codes: 0 good, 1 verification failed, 2 bad input, 3 not found or incomplete evidence, 4 not permitted,
     5 server unreachable or overloaded, 6 fork detected, 70 internal error, 74 storage can't be read.
     """

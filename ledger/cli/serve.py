@@ -70,12 +70,11 @@ def command(
     log_format: str,
     **tls: Path | None,
 ) -> None:
-    r"""Run a server until SIGTERM or Ctrl-C.
+    """Run a server until SIGTERM or Ctrl-C.
 
     The first start makes the data directory, the logs `_system` and `default`, and an API key for everything in
     DIR/admin.key. The last line that a start prints is `ready`.
 
-    \b
     Exit codes: 0 stopped in order, 2 a setting is wrong or the port is taken, 74 the data cannot be used: of a newer
     version, owned by another process, readable by others, on a full or read-only disk.
     """

@@ -33,6 +33,13 @@ def test_help_of_each_command_fits_a_terminal_and_starts_with_a_sentence() -> No
         assert len(short) <= 80, f"{name}: {short}"
 
 
+def test_help_shows_no_marks_of_its_formatter() -> None:
+    marked = [name for name, command in commands().items() if "\\" in (command.help or "")]
+
+    assert marked == []
+    assert "\\" not in (root_command().help or "")
+
+
 def test_contract_commands_exist() -> None:
     promised = [
         "append",

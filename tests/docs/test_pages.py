@@ -43,6 +43,7 @@ def test_readme_has_each_of_its_two_commands_once_as_one_line(which: str) -> Non
         "LICENSE",
         "README.md",
         "docs/architecture.md",
+        "docs/auditor.md",
         "docs/errors.md",
         "docs/formats.md",
         "docs/glossary.md",
