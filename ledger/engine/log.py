@@ -387,7 +387,8 @@ class Log:
             _fail(batch, error)
             return
         except CorruptionError as error:
-            self.freeze(error.message)
+            # Kept in the store: what was committed and not read back must not be signed by the next start either.
+            self.freeze(error.message, durably=True)
             _fail(batch, _unknown(error))
             return
         except Exception as error:

@@ -181,6 +181,23 @@ def fold(event: Event, recorded_at: int, read: RecordReader) -> dict[str, bytes]
         raise CorruptionError(f"the entry {event.action} of event {event.event_id} does not have its form") from error
 
 
+def check_record(name: str, value: bytes) -> None:
+    """Return if a stored record can be read.
+
+    Raises:
+        CorruptionError: It cannot; the message names it.
+    """
+    try:
+        if name.startswith(KEY_PREFIX):
+            Credential.decode(value)
+        elif name.startswith(LOG_PREFIX):
+            LogRecord.decode(value)
+        elif name.startswith(CERTIFICATE_PREFIX):
+            value.decode("ascii")
+    except (CorruptionError, UnicodeDecodeError) as error:
+        raise CorruptionError(f"the record {name} cannot be read", hint="run `logproof fsck`") from error
+
+
 def _fold(event: Event, recorded_at: int, read: RecordReader) -> dict[str, bytes]:
     target = event.targets[0].id
     metadata = {entry.key: entry.value for entry in event.metadata}
@@ -257,7 +274,10 @@ def _encode(fields: Mapping[str, object]) -> bytes:
 
 
 def _decode(value: bytes) -> dict[str, Any]:
-    fields = json.loads(value)
+    try:
+        fields = json.loads(value)
+    except ValueError as error:
+        raise CorruptionError("a record is not JSON") from error
     if not isinstance(fields, dict):
         raise CorruptionError("a record is not a JSON object")
     return fields

@@ -1,8 +1,9 @@
 """What is checked before a log may sign: the states that a crash cannot leave behind, each by its name.
 
 Every commit is atomic, so whatever this finds was done to the data, or to the guard, by something else. A log with a
-finding opens read-only. The work is bounded: the head, the right edge of the tree, and the last entries; `fsck`
-checks everything.
+finding opens read-only. The work is bounded: the head, the right edge of the tree, the records of administration, the
+last entries, and all that the guard does not know yet, because that may never have been read back; `fsck` checks
+everything.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from ledger.engine.records import check_record
 from ledger.errors import CorruptionError, LedgerError, MalformedError
 from ledger.events.codec import check_sections
 from ledger.events.commitments import SALT_SIZE, commit_event, commit_personal
@@ -22,6 +24,7 @@ from ledger.merkle.ranges import stored_count, stored_index
 from ledger.storage.api import HeadRecord, ReadTransaction, SectionKind
 
 RECHECKED_ENTRIES = 1000
+_PAGE_ENTRIES = 1000
 
 
 class Impossible(Enum):
@@ -45,6 +48,7 @@ class Impossible(Enum):
     SECTION_MISSING = "a section that its leaf commits to is gone without an entry that says so"
     SECTION_UNEXPECTED = "a section is stored that its leaf does not commit to"
     EVENT_ID_MISSING = "an event's id does not lead to its entry"
+    RECORD_UNREADABLE = "a record of administration cannot be read"
     GUARD_MISSING = "the high-water guard is missing"
     GUARD_UNREADABLE = "the high-water guard cannot be read"
     GUARD_AHEAD = "the data is older than the head that the guard remembers"
@@ -80,7 +84,7 @@ def check_opening(
         snapshot: The store.
         origin: Origin of the log.
         guard: Tree size and root hash that the guard remembers; None where it is missing.
-        rechecked: How many of the last entries to hash again.
+        rechecked: How many of the last entries to hash again, and at least those beyond the guard; 0 for none.
     """
     try:
         head = snapshot.head()
@@ -100,8 +104,12 @@ def _findings(
     yield from _check_counts(snapshot, head)
     yield from _check_edge(snapshot, head)
     yield from _check_guard(snapshot, head, guard)
-    begin = max(0, head.tree_size - rechecked)
-    yield from check_entries(snapshot, begin, head.tree_size, origin)
+    yield from _check_records(snapshot)
+    begin = head.tree_size
+    if rechecked:
+        begin = max(0, min(head.tree_size - rechecked, head.tree_size if guard is None else guard[0]))
+    for page in range(begin, head.tree_size, _PAGE_ENTRIES):
+        yield from check_entries(snapshot, page, min(page + _PAGE_ENTRIES, head.tree_size), origin)
     last = hash_leaf(snapshot.leaves(head.tree_size - 1, head.tree_size)[0]) if head.tree_size else genesis_hash(origin)
     if last != head.last_leaf_hash:
         yield Finding(Impossible.LAST_LEAF_DIFFERS, f"{head.last_leaf_hash.hex()} against {last.hex()}")
@@ -137,6 +145,14 @@ def _check_guard(snapshot: ReadTransaction, head: HeadRecord, guard: tuple[int, 
         yield Finding(Impossible.GUARD_AHEAD, f"the guard remembers size {size}, the data has {head.tree_size}")
     elif tree_root(size, snapshot.hashes) != root:
         yield Finding(Impossible.GUARD_FORKED, f"at tree size {size}")
+
+
+def _check_records(snapshot: ReadTransaction) -> Iterator[Finding]:
+    for name, value in snapshot.records(""):
+        try:
+            check_record(name, value)
+        except CorruptionError as error:
+            yield Finding(Impossible.RECORD_UNREADABLE, error.message)
 
 
 def check_entries(snapshot: ReadTransaction, begin: int, end: int, origin: str) -> Iterator[Finding]:

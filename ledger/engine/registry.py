@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ledger.clock import Clock
 from ledger.engine.directory import SYSTEM_LOG, DataDirectory
 from ledger.engine.log import Limits, Log, LogParts, OpenGuard, RelaxedGuard
-from ledger.engine.records import LOG_PREFIX, LogRecord
+from ledger.engine.records import LOG_PREFIX, LogRecord, check_record
 from ledger.engine.room import Room
 from ledger.engine.sequencer import RandomSource, StepResult
 from ledger.errors import CorruptionError, LedgerError, LogNotFoundError, OverloadedError
@@ -84,8 +84,11 @@ class LogRegistry:
             StorageError: `_system` cannot be read.
         """
         with self.use(SYSTEM_LOG) as system:
-            records = [LogRecord.decode(value) for _, value in system.records(LOG_PREFIX)]
-            known = {record.name: record for record in records}
+            known = {}
+            for name, value in system.records(LOG_PREFIX):
+                check_record(name, value)
+                record = LogRecord.decode(value)
+                known[record.name] = record
             named = known.get(SYSTEM_LOG)
             if named is not None and named.verifier_key != system.verifier_key:
                 raise CorruptionError(

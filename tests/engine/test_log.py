@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -25,7 +26,7 @@ from ledger.errors import (
 )
 from ledger.storage.api import ReadTransaction, Store, StoreMeta, WriteTransaction
 from ledger.storage.guard import HighWaterGuard
-from tests.support.engine_lab import NOW, ORIGIN, Lab, RepeatableRandom, append_request, make_entry
+from tests.support.engine_lab import NOW, ORIGIN, Altered, Lab, RepeatableRandom, append_request, make_entry
 
 
 class ControlledStore:
@@ -37,13 +38,16 @@ class ControlledStore:
         self.may_commit.set()
         self.in_commit = threading.Event()
         self.failures: list[Exception] = []
+        self.reads_back_otherwise = False
 
     @property
     def meta(self) -> StoreMeta:
         return self._inner.meta
 
-    def read(self) -> AbstractContextManager[ReadTransaction]:
-        return self._inner.read()
+    @contextmanager
+    def read(self) -> Iterator[ReadTransaction]:
+        with self._inner.read() as snapshot:
+            yield cast("ReadTransaction", Altered(snapshot)) if self.reads_back_otherwise else snapshot
 
     @contextmanager
     def write(self) -> Iterator[WriteTransaction]:
@@ -106,6 +110,22 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     yield made
     made.store.may_commit.set()
     made.log.close()
+
+
+def test_what_does_not_read_back_freezes_the_log_for_good(bench: Bench) -> None:
+    shown = bench.append(0).head
+    bench.store.reads_back_otherwise = True
+    with pytest.raises(OutcomeUnknownError):
+        bench.append(1)
+    bench.store.reads_back_otherwise = False
+    bench.log.close()
+
+    bench.log = Log(bench.parts)
+
+    assert "does not read back" in bench.log.read_only_reason
+    assert bench.log.signed_head() == shown
+    with pytest.raises(LogReadOnlyError):
+        bench.append(2)
 
 
 def test_requests_that_wait_for_a_commit_share_the_next(bench: Bench) -> None:

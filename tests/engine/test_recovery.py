@@ -10,7 +10,7 @@ import pytest
 
 from ledger.engine.fsck import LogReport, check_log
 from ledger.engine.recovery import Impossible
-from ledger.errors import LogReadOnlyError, StorageError
+from ledger.errors import CorruptionError, LogReadOnlyError, StorageError
 from ledger.events.leaf import Leaf, decode_leaf, encode_leaf
 from ledger.merkle.hashing import hash_leaf
 from ledger.merkle.ranges import stored_count, stored_index
@@ -134,6 +134,7 @@ EDITS: dict[Impossible, Callable[[EngineServer], None]] = {
         bytes(16) + b"\x08\x01",
     ),
     Impossible.EVENT_ID_MISSING: _swap_event_ids,
+    Impossible.RECORD_UNREADABLE: lambda s: set_row(s.store_path(), "records", b"key/planted00001", b"{"),
     Impossible.GUARD_MISSING: lambda s: s.directory.guard_file("default").unlink(),
     Impossible.GUARD_UNREADABLE: lambda s: _zero(s.directory.guard_file("default")),
     Impossible.GUARD_AHEAD: lambda s: _new_guard(s, ENTRIES + 1, bytes([5] * 32)),
@@ -203,7 +204,6 @@ def test_fsck_names_the_first_wrong_index(server: EngineServer, table: str, inde
 
 def test_a_log_with_a_damaged_entry_still_shows_its_last_head_and_its_good_entries(server: EngineServer) -> None:
     from ledger.engine.reader import View
-    from ledger.errors import CorruptionError
 
     before = server_head(server)
     EDITS[Impossible.LEAF_HASH_DIFFERS](server)
@@ -224,6 +224,22 @@ def test_data_that_its_guard_does_not_vouch_for_is_not_signed(server: EngineServ
         reader.checkpoint()
 
 
+def test_entries_that_the_guard_does_not_know_yet_are_hashed_again_however_many(tmp_path: Path) -> None:
+    server = EngineServer(tmp_path / "data")
+    head = server.append(make_entry(0)).head
+    for begin in range(1, 2401, 800):
+        server.append(*(make_entry(number) for number in range(begin, begin + 800)))
+    server.close()
+    # As after a crash between the commit of these groups and their reading back.
+    _new_guard(server, head.tree_size, head.root_hash)
+    flip_byte(server.store_path(), "event_sections", index_key(head.tree_size), -1)
+
+    server.open()
+
+    assert server.read_only_reason().startswith(Impossible.SECTION_DIFFERS.value)
+    server.close()
+
+
 def test_an_edited_record_is_found_against_its_entries(server: EngineServer) -> None:
     store = server.store_path("default")
     key = next(key for key in row_keys(store, "records") if key.startswith(b"key/"))
@@ -236,8 +252,29 @@ def test_an_edited_record_is_found_against_its_entries(server: EngineServer) -> 
 
 
 def test_a_record_without_an_entry_is_found(server: EngineServer) -> None:
-    set_row(server.store_path(), "records", b"key/planted00001", b"{}")
+    store = server.store_path()
+    key = next(key for key in row_keys(store, "records") if key.startswith(b"key/"))
+    value = get_row(store, "records", key)
+    assert value is not None
+    set_row(store, "records", b"key/planted00001", value)
     assert _fsck(server).record_faults == ("the record key/planted00001 has no entry",)
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"[]", b"{}", b'{"key_id": 5}'])
+def test_a_record_that_cannot_be_read_stops_its_log_and_no_other(server: EngineServer, value: bytes) -> None:
+    store = server.store_path()
+    key = next(key for key in row_keys(store, "records") if key.startswith(b"key/"))
+    set_row(store, "records", key, value)
+    server.open()
+    assert key.decode() in server.read_only_reason()
+    with server.registry.use("_system") as system:
+        assert system.read_only_reason == ""
+
+
+def test_a_record_of_a_log_that_cannot_be_read_ends_the_start_and_is_named(server: EngineServer) -> None:
+    set_row(server.store_path("_system"), "records", b"log/default", b"{")
+    with pytest.raises(CorruptionError, match="log/default"):
+        server.open()
 
 
 def server_head(server: EngineServer) -> object:

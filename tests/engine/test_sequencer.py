@@ -28,8 +28,7 @@ from ledger.errors import (
 )
 from ledger.events.codec import encode_sections
 from ledger.events.event import Event, Original, PersonalData
-from ledger.storage.api import ReadTransaction
-from tests.support.engine_lab import KEY_ID, NOW, DoubtfulStore, Lab, answer_of, append_request, make_entry
+from tests.support.engine_lab import KEY_ID, NOW, Altered, DoubtfulStore, Lab, answer_of, append_request, make_entry
 
 
 @pytest.fixture
@@ -199,26 +198,13 @@ def test_a_commit_of_unknown_outcome_is_resolved_by_a_retry_exactly_once(lab: La
     assert lab.size == size + 2
 
 
-class _Altered:
-    """A snapshot that reads every leaf otherwise than it was written."""
-
-    def __init__(self, snapshot: ReadTransaction) -> None:
-        self._snapshot = snapshot
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._snapshot, name)
-
-    def leaves(self, begin: int, end: int) -> list[bytes]:
-        return [leaf[:-1] + bytes([leaf[-1] ^ 1]) for leaf in self._snapshot.leaves(begin, end)]
-
-
 class _ForgetfulStore(DoubtfulStore):
     """A store whose snapshots are altered; its write transactions are as they should be."""
 
     @contextmanager
     def read(self) -> Iterator[Any]:
         with super().read() as snapshot:
-            yield _Altered(snapshot)
+            yield Altered(snapshot)
 
 
 def test_nothing_is_signed_that_does_not_read_back(lab: Lab) -> None:

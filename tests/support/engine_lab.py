@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from ledger.auth.roles import Role
 from ledger.clock import ManualClock
@@ -45,6 +46,20 @@ class RepeatableRandom:
     def __call__(self, size: int) -> bytes:
         self._calls += 1
         return hashlib.shake_256(self._seed + self._calls.to_bytes(8, "big")).digest(size)
+
+
+class Altered:
+    """A snapshot that reads every leaf otherwise than it was written."""
+
+    def __init__(self, snapshot: ReadTransaction) -> None:
+        self._snapshot = snapshot
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._snapshot, name)
+
+    def leaves(self, begin: int, end: int) -> list[bytes]:
+        """Return the leaves, the last bit of each flipped."""
+        return [leaf[:-1] + bytes([leaf[-1] ^ 1]) for leaf in self._snapshot.leaves(begin, end)]
 
 
 def make_entry(number: int, *, text: str = "", personal: bool = True) -> NewEntry:
