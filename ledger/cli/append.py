@@ -160,5 +160,7 @@ def _many(given: dict[str, object], name: str) -> tuple[object, ...]:
 def _pair(text: object, separator: str, name: str, form: str) -> tuple[str, str]:
     first, found, second = str(text).partition(separator)
     if not found or not first:
-        raise InvalidEventError([FieldViolation(name, f"{text!r} is not {form}")])
+        raise InvalidEventError(
+            [FieldViolation(name, f"{text!r} is not {form}")], hint="`logproof append --help` has an example of each"
+        )
     return first, second

@@ -63,8 +63,8 @@ class LazyGroup(click.Group):
             if error.name is None or error.name.partition(".")[0] not in _SERVER_MODULES:
                 raise
             raise click.UsageError(
-                f"`logproof {cmd_name}` needs {error.name}, which comes with the server: "
-                "pip install 'logproof[server]'",
+                f"`logproof {cmd_name}` needs {error.name}, which comes with the extra `server`: "
+                "pip install '.[server]' in a clone",
                 ctx,
             ) from error
         command = module.command

@@ -146,9 +146,18 @@ def read_key(text: str) -> str:
     """Return the verifier key that an option holds or names the file of.
 
     Raises:
-        OSError: It is no key, and not a file that can be read.
+        InvalidRequestError: It is no key, and not a file that can be read.
     """
-    return text if text.count("+") >= _KEY_PLUSES else Path(text).read_text("utf-8").strip()
+    if text.count("+") >= _KEY_PLUSES:
+        return text
+    try:
+        return Path(text).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InvalidRequestError(
+            [FieldViolation("key", f"{text!r} is neither a verifier key nor a file that can be read: {why}")],
+            hint="a verifier key is NAME+HASH+KEY; `logproof log show` prints that of a log, and its operator confirms it",
+        ) from error
 
 
 def config_path(environment: Mapping[str, str]) -> Path:

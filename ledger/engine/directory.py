@@ -259,6 +259,19 @@ def open_directory(path: Path, guard_path: Path | None = None, *, map_size: int 
     return DataDirectory(path, guard_path or path / "guard", prefix, map_size)
 
 
+def check_origin_prefix(text: str) -> None:
+    """Return if a text can begin the origins of logs.
+
+    Raises:
+        InvalidRequestError: It cannot.
+    """
+    if _ORIGIN_PREFIX.fullmatch(text) is None:
+        raise InvalidRequestError(
+            [FieldViolation("origin_prefix", "must be 1 to 200 printable ASCII characters without space and '+'")],
+            hint="give a host, and a path if you like, that you own, such as logs.acme.example/audit",
+        )
+
+
 def create_directory(
     path: Path,
     guard_path: Path | None,
@@ -282,10 +295,7 @@ def create_directory(
         StorageFormatError: The directory holds something else.
         StorageError: A guard knows logs of a directory that is not here.
     """
-    if _ORIGIN_PREFIX.fullmatch(origin_prefix) is None:
-        raise InvalidRequestError(
-            [FieldViolation("origin_prefix", "must be 1 to 200 printable ASCII characters without space and '+'")]
-        )
+    check_origin_prefix(origin_prefix)
     guards = guard_path or path / "guard"
     marker = path / _INITIALISING
     if marker.exists():

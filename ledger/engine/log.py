@@ -502,6 +502,7 @@ class Log:
         return LogReadOnlyError(
             f"the log {self.name} is read-only: {self.read_only_reason}",
             hint="run `logproof fsck`; see the operator's page on a log that refuses to sign",
+            metadata={"log": self.name},
         )
 
 

@@ -186,7 +186,11 @@ class LogReader:
         """
         index = self.snapshot.indexes_of([event_id.encode("ascii", "replace")])[0]
         if index is None or index >= self.head.tree_size:
-            raise EntryNotFoundError(f"no entry has the event id {event_id!r}", metadata={"eventId": event_id})
+            raise EntryNotFoundError(
+                f"no entry has the event id {event_id!r}",
+                hint="check the id and the name of the log",
+                metadata={"eventId": event_id},
+            )
         return index
 
     def index_of_leaf_hash(self, leaf_hash: bytes) -> int:
@@ -198,7 +202,9 @@ class LogReader:
         position = self.snapshot.position_of_hash(leaf_hash)
         index = None if position is None else leaf_of_stored_index(position)
         if index is None or index >= self.head.tree_size:
-            raise EntryNotFoundError(f"no entry has the leaf hash {leaf_hash.hex()}")
+            raise EntryNotFoundError(
+                f"no entry has the leaf hash {leaf_hash.hex()}", hint="check the hash and the name of the log"
+            )
         return index
 
     def entry(self, leaf_index: int, view: View) -> EntryRead:

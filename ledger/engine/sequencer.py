@@ -189,7 +189,11 @@ class Sequencer:
             raise credentials_refused()
         needed = Permission.APPEND if isinstance(request, AppendRequest) else Permission.ADMINISTER
         if not credential.allows(needed):
-            raise PermissionMissingError(f"the credential lacks the permission '{needed.value}' on this log")
+            raise PermissionMissingError(
+                f"the credential lacks the permission '{needed.value}' on this log",
+                hint="use a key of this log with a role that allows it; `logproof key list` shows roles",
+                metadata={"permission": needed.value},
+            )
 
     def _complete(self, event: Event, request: AdminRequest, recorded_at: int) -> Event:
         """Fill in what every entry of the server has: id, time, who acted and where."""

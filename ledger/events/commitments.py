@@ -13,9 +13,6 @@ from typing import Final
 SALT_SIZE: Final = 16
 """Bytes of a salt."""
 
-COMMITMENT_SIZE: Final = 32
-"""Bytes of a commitment."""
-
 EVENT_COMMIT_PREFIX: Final = b"logproof/commit/v1\x00\x01"
 """What is hashed before the salt of an event section."""
 

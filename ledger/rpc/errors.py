@@ -149,6 +149,14 @@ _PRIVATE_MESSAGES: Final[dict[type[LedgerError], tuple[str, str]]] = {
         "the commit failed, and whether it was done is not known",
         "retry with the same bytes and event ids: what was done is found, what was not is done once",
     ),
+    StorageFormatError: (
+        "the files of the log have a format that this server does not read",
+        "do not retry; the operator starts the version that wrote them, or a later one",
+    ),
+    FilePermissionsError: (
+        "others may read or change a file that the log depends on, so it is not used",
+        "do not retry; the operator finds the file under the incident",
+    ),
     CorruptionError: (
         "stored data of the log is not what was written",
         "do not retry; the operator runs `logproof fsck` and finds the cause under the incident",
@@ -235,11 +243,23 @@ def _more(error: LedgerError, row: Row) -> Iterator[Message]:
         nanos = int(row.retry_seconds * 1_000_000_000)
         delay = Duration(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000)
         yield error_details_pb2.RetryInfo(retry_delay=delay)
+    if row.code is grpc.StatusCode.FAILED_PRECONDITION:
+        yield error_details_pb2.PreconditionFailure(violations=[_precondition(error, row)])
     name = error.metadata.get(row.resource_key) if row.resource else None
     if name is not None:
         yield error_details_pb2.ResourceInfo(
             resource_type=row.resource, resource_name=_shortened(name, _MAX_VALUE_BYTES)
         )
+
+
+def _precondition(error: LedgerError, row: Row) -> error_details_pb2.PreconditionFailure.Violation:
+    kind = next(kind for kind in type(error).__mro__ if kind in _PRIVATE_MESSAGES) if row.is_private else None
+    description = error.message if kind is None else _PRIVATE_MESSAGES[kind][0]
+    return error_details_pb2.PreconditionFailure.Violation(
+        type=error.reason,
+        subject=_shortened(error.metadata.get("log", ""), _MAX_VALUE_BYTES),
+        description=_shortened(description, _MAX_DESCRIPTION_BYTES),
+    )
 
 
 def _batch_violations(error: BatchError) -> Iterator[error_details_pb2.BadRequest.FieldViolation]:

@@ -66,7 +66,23 @@ def record_range_shown(log: Log, clock: Clock, caller: Caller, begin: int, end: 
     _record(log, clock, caller, metadata)
 
 
-def _record(log: Log, clock: Clock, caller: Caller, metadata: dict[str, Value]) -> None:
+def record_stream_ended(log: Log, clock: Clock, caller: Caller, end: int, count_before: int) -> None:
+    """Record, durably, how many personal sections a stream showed since its last record; blocks.
+
+    Args:
+        log: The log.
+        clock: The clock.
+        caller: Who read; the credential may have ended since.
+        end: Index after the last entry of the stream.
+        count_before: Personal sections that the stream showed since its last record.
+
+    Raises:
+        LedgerError: It could not be recorded.
+    """
+    _record(log, clock, caller, {"begin": end, "end": end, "shown_before": count_before}, is_over=True)
+
+
+def _record(log: Log, clock: Clock, caller: Caller, metadata: dict[str, Value], *, is_over: bool = False) -> None:
     # The reader need not be an administrator, so the server writes the entry and names the reader in it.
     metadata |= {"credential_id": caller.key_id, "principal": caller.principal.hex()}
     event = Event(
@@ -83,7 +99,7 @@ def _record(log: Log, clock: Clock, caller: Caller, metadata: dict[str, Value]) 
         if not credential.allows(Permission.READ_PERSONAL):
             raise PermissionMissingError("the credential lacks the permission 'read_personal' on this log")
 
-    log.administer(AdminRequest("", SERVER_PRINCIPAL, [event], still_allowed))
+    log.administer(AdminRequest("", SERVER_PRINCIPAL, [event], None if is_over else still_allowed))
 
 
 def _ranges(leaf_indexes: Sequence[int]) -> list[str]:

@@ -6,19 +6,23 @@ a credential that ends stops its streams within a second.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
 from ledger.engine.reader import View
-from ledger.errors import IndexBeyondTreeError, ShuttingDownError
+from ledger.errors import IndexBeyondTreeError, LedgerError, ShuttingDownError
 from ledger.rpc.binding import Call
 from ledger.rpc.checks import RequestChecks
 from ledger.rpc.convert import VIEWS, entry_message
 from ledger.rpc.entries import fitting_entries
 from ledger.rpc.parts import Parts
-from ledger.rpc.personal import RECORD_EVERY_US, record_range_shown, shows_personal
+from ledger.rpc.personal import RECORD_EVERY_US, record_range_shown, record_stream_ended, shows_personal
 from ledger.v1 import ledger_pb2
+
+_LOGGER = logging.getLogger(__name__)
 
 MAX_PAGE: Final = 1000
 """Most entries of one message."""
@@ -77,15 +81,19 @@ class ReadStreams:
         if end == request.begin and not request.follow:
             return
         position = _Position(request.begin, end, clock.boottime_us())
-        while not position.is_at_end:
-            if growth.stopping.is_set():
-                raise ShuttingDownError("the server is stopping", hint=f"read on from {position.next}")
-            grown = growth.expect(request.log)
-            page = await workers.run(lambda: self._page(call, request, position))
-            if page.entries:
-                yield page
-            else:
-                await growth.wait(grown, RECHECK_US / 1_000_000)
+        try:
+            while not position.is_at_end:
+                if growth.stopping.is_set():
+                    raise ShuttingDownError("the server is stopping", hint=f"read on from {position.next}")
+                grown = growth.expect(request.log)
+                page = await workers.run(lambda: self._page(call, request, position))
+                if page.entries:
+                    yield page
+                else:
+                    await growth.wait(grown, RECHECK_US / 1_000_000)
+        finally:
+            if position.shown:
+                await asyncio.shield(workers.run(lambda: self._record_end(call, request.log, position), is_slow=True))
 
     def _end(self, request: ledger_pb2.ReadEntriesRequest) -> int:
         """Return where a stream ends that does not follow the log."""
@@ -99,6 +107,15 @@ class ReadStreams:
                 metadata={field: str(value), "treeSize": str(size)},
             )
         return request.end or size
+
+    def _record_end(self, call: Call, name: str, position: _Position) -> None:
+        """Record how many personal sections a stream has shown that is over; blocks."""
+        try:
+            with self._parts.registry.use(name) as log:
+                record_stream_ended(log, self._parts.clock, call.caller, position.next, position.shown)
+        except LedgerError:
+            # What was shown was announced before it was; only its count is not told.
+            _LOGGER.warning("the end of a personal read was not recorded", exc_info=True, extra={"log": name})
 
     def _page(
         self, call: Call, request: ledger_pb2.ReadEntriesRequest, position: _Position

@@ -22,7 +22,7 @@ import grpc
 from ledger.clock import Clock, SystemClock
 from ledger.engine.access import Access
 from ledger.engine.administration import Administration
-from ledger.engine.directory import ADMIN_KEY, DEFAULT_LOG, DataDirectory
+from ledger.engine.directory import ADMIN_KEY, DEFAULT_LOG, SYSTEM_LOG, DataDirectory
 from ledger.engine.registry import Hooks, LogRegistry
 from ledger.engine.room import Room
 from ledger.engine.sequencer import RandomSource, StepResult
@@ -44,6 +44,7 @@ from ledger.server.health import HEALTH_SERVICE, Health, add_health, watch_logs
 from ledger.server.options import MAX_CONCURRENT_RPCS, SERVER_OPTIONS
 from ledger.server.processes import PublisherProcess
 from ledger.server.tls import Certificates
+from ledger.storage.files import short_lived_filesystem
 from ledger.storage.owner import OwnerLock
 from ledger.telemetry.metrics import LogGauges, Metrics
 
@@ -202,7 +203,9 @@ class LedgerServer:
                 stopping.set()
         with self._signals():
             growth = Growth()
-            publication = self._make_publication(registry.directory, lock.fileno(), registry.names, _freezer(registry))
+            publication = self._make_publication(
+                registry.directory, lock.fileno(), lambda: [SYSTEM_LOG, *registry.names()], _freezer(registry)
+            )
             self._metrics = metrics = Metrics(lambda: _gauges(registry, publication))
             self._grown = (growth.grew, publication.grew)
             parts = Parts(
@@ -325,6 +328,9 @@ class LedgerServer:
                 "warning: the high-water guards are on the volume of the data, so a restore of both to an older state "
                 "cannot be detected; --guard-dir names a directory on another volume"
             )
+        kind = short_lived_filesystem(directory.path)
+        if kind:
+            self._say(f"warning: the data is {kind}; keep it on a volume of its own")
         if self._config.relaxed_guard:
             self._say("warning: the guards are written once a second; a crash may set them back by as much")
         key = directory.path / ADMIN_KEY

@@ -7,19 +7,17 @@ in each call.
 from __future__ import annotations
 
 import ipaddress
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ledger.engine.directory import check_origin_prefix
 from ledger.engine.log import Limits
 from ledger.errors import FieldViolation, InvalidRequestError
 from ledger.storage.lmdb import DEFAULT_MAP_SIZE
 
 DEFAULT_LISTEN: Final = "127.0.0.1:7650"
 """Where a server listens that was not told."""
-
-_ORIGIN_PREFIX = re.compile(r"[!-*,-~]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +107,8 @@ class ServerConfig:
                     f"{address} can be reached from other machines, and without TLS credentials would travel in the clear",
                     "listen on 127.0.0.1, or give --tls-cert and --tls-key",
                 )
-        if self.origin_prefix is not None and _ORIGIN_PREFIX.fullmatch(self.origin_prefix) is None:
-            raise invalid_setting(
-                "origin_prefix",
-                "must be 1 to 200 printable ASCII characters without space and '+'",
-                "give a host, and a path if you like, that you own, such as logs.acme.example/audit",
-            )
+        if self.origin_prefix is not None:
+            check_origin_prefix(self.origin_prefix)
 
 
 def parse_address(text: str, setting: str) -> Address:

@@ -30,6 +30,13 @@ REMOTE_FILESYSTEMS = {
     0xFF534D42: "CIFS",
 }
 
+# Filesystems of this machine that do not outlive it, or its container. Source: linux/magic.h.
+_SHORT_LIVED_FILESYSTEMS = {
+    0x01021994: "in memory, and gone when the machine stops",
+    0x858458F6: "in memory, and gone when the machine stops",
+    0x794C7630: "in a container's own layer, and gone with the container",
+}
+
 
 class _FilesystemInfo(ctypes.Structure):
     # struct statfs of statfs(2); the padding covers what is not read here.
@@ -67,6 +74,11 @@ def check_local_filesystem(path: Path) -> None:
         )
 
 
+def short_lived_filesystem(path: Path) -> str:
+    """Return why what is kept at `path`, which exists, will not be there for long; empty where nothing says so."""
+    return _SHORT_LIVED_FILESYSTEMS.get(filesystem_magic(path), "")
+
+
 def sync_path(path: Path) -> None:
     """Make the content of a file, or the names in a directory, durable, whoever wrote them.
 
@@ -94,6 +106,8 @@ def storage_error(action: str, error: OSError) -> StorageError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFullError(message, hint="make room on that volume")
     hint = ""
+    if error.errno == errno.ENOMEM:
+        hint = "each open log maps its store: the limit of address space (`ulimit -v`) must leave room for the map size"
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         hint = "the directory and its files must be readable and writable for the user that runs this"
     return StorageError(message, hint=hint)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -26,6 +27,22 @@ def test_importing_the_package_loads_none_of_its_parts() -> None:
 
     assert {name for name in loaded if name.startswith("ledger.")} == set()
     assert "grpc" not in loaded
+
+
+def test_nothing_opens_the_lock_file_of_a_store_or_copies_its_directory() -> None:
+    # Either makes a second writer possible, and acknowledged entries vanish without an error.
+    forbidden = {"lock.mdb", "copy", "copy2", "copyfile", "copytree", "move"}
+    found = []
+    for path in sorted((_ROOT / "ledger").rglob("*.py")):
+        if path.name == "demo.py":  # copies what no server has open
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            is_shutil = isinstance(node, ast.Attribute) and ast.unparse(node.value) == "shutil"
+            word = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
+            if word in forbidden and (is_shutil or word == "lock.mdb"):
+                found.append(f"{path.name}: {word}")
+
+    assert found == []
 
 
 def test_every_public_name_loads_on_first_use() -> None:

@@ -93,7 +93,7 @@ def test_command_of_the_server_says_what_to_install(run: Run, monkeypatch: pytes
 
     ran = run("serve")
     assert ran.code == 2
-    assert "pip install 'logproof[server]'" in ran.err
+    assert "pip install '.[server]'" in ran.err
 
 
 def test_reader_who_leaves_early_is_no_error() -> None:

@@ -117,6 +117,21 @@ def test_what_can_be_tried_again_says_when() -> None:
     assert found.retry_delay.nanos == 200_000_000
 
 
+@pytest.mark.parametrize(
+    "kind", [kind for kind, row in STATUS_TABLE.items() if row.code is grpc.StatusCode.FAILED_PRECONDITION]
+)
+def test_what_must_be_put_right_first_is_told_as_a_precondition(kind: type[LedgerError]) -> None:
+    refusal = refusal_of(kind("/secret/path", metadata={"log": "acme"}))
+    found = error_details_pb2.PreconditionFailure()
+
+    assert any(detail.Unpack(found) for detail in _details(refusal).details)
+    (violation,) = found.violations
+    assert (violation.type, violation.subject) == (kind.reason, "acme")
+    assert violation.description
+    assert not _info(refusal).metadata.get("hint", "").startswith("retry")
+    assert (b"/secret" in refusal.details) is not STATUS_TABLE[kind].is_private
+
+
 def test_all_violations_of_a_request_are_sent() -> None:
     error = InvalidRequestError([FieldViolation("begin", "is 5"), FieldViolation("end", "is 4")])
 
