@@ -108,7 +108,7 @@ def test_core_install_says_what_a_server_needs(core: Environment) -> None:
     result = core.run("logproof", "serve", "--data", "data", "--listen", "127.0.0.1:0")
 
     assert result.returncode == 2
-    assert "logproof[server]" in result.stderr
+    assert ".[server]" in result.stderr
     assert "Traceback" not in result.stderr
 
 
