@@ -17,6 +17,8 @@ from ledger.merkle.hashing import HASH_SIZE, hash_leaf
 from ledger.storage.api import Store
 
 _PAGE_LEAVES = 4000
+# What is kept saves a restart from hashing the log again; as much as this it may.
+_KEPT_EVERY_LEAVES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,10 @@ class Publisher:
         self._store = store
         self._path = path
         self._tree = _load(path)
+        self._kept = self._tree
 
     def advance(self) -> Published:
-        """Recompute what was committed since the last call, and keep the result durably.
+        """Recompute what was committed since the last call, and keep the result now and then.
 
         Raises:
             CorruptionError: The leaves do not lead to the committed root; the published head stays where it was.
@@ -72,14 +75,26 @@ class Publisher:
                 f"the leaves of tree size {head.tree_size} lead to the root {tree.root().hex()}, "
                 f"the committed root is {head.root_hash.hex()}"
             )
-        if tree != self._tree:
-            self._tree = tree
-            replace_file(self._path, _encode(tree))
+        self._tree = tree
+        if not self._kept.tree_size <= tree.tree_size < self._kept.tree_size + _KEPT_EVERY_LEAVES:
+            self._keep()
         return Published(tree.tree_size, tree.root())
 
     def close(self) -> None:
-        """Release the store."""
-        self._store.close()
+        """Keep the result, and release the store.
+
+        Raises:
+            OSError: It could not be kept; the store is released.
+        """
+        try:
+            if self._tree != self._kept:
+                self._keep()
+        finally:
+            self._store.close()
+
+    def _keep(self) -> None:
+        replace_file(self._path, _encode(self._tree))
+        self._kept = self._tree
 
 
 def _encode(tree: CompactRange) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from ledger.auth.roles import Permission, Role, permissions
@@ -28,6 +29,9 @@ CERTIFICATE_PREFIX = "certificate/"
 LOG_PREFIX = "log/"
 FOLDED_PREFIXES = (CERTIFICATE_PREFIX, KEY_PREFIX, LOG_PREFIX)
 FREEZE = "freeze"
+
+# Each call looks its credential up again, and most calls come from few.
+_REMEMBERED_RECORDS = 1024
 
 RecordReader = Callable[[str], bytes | None]
 
@@ -86,8 +90,9 @@ class Credential:
         )
 
     @classmethod
+    @lru_cache(maxsize=_REMEMBERED_RECORDS)
     def decode(cls, value: bytes) -> Credential:
-        """Return the credential of a record's value."""
+        """Return the credential of a record's value; the same bytes are read once."""
         fields = _decode(value)
         try:
             return cls(

@@ -30,6 +30,8 @@ def main() -> None:
         select.select([0], [], [])
         data = os.read(0, _READ_BYTES)
         if not data:
+            for publisher in publishers.values():
+                publisher.close()
             return
         *lines, rest = (rest + data).split(b"\n")
         for name in dict.fromkeys(line.decode() for line in lines):

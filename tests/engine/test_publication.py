@@ -12,7 +12,7 @@ from ledger.engine.publication import Publisher
 from ledger.errors import CorruptionError
 from ledger.merkle.ranges import stored_index
 from ledger.storage.layout import HEAD_KEY, decode_head, encode_head
-from tests.support.engine_lab import make_entry
+from tests.support.engine_lab import Lab, make_entry
 from tests.support.engine_server import EngineServer
 from tests.support.storage_edit import flip_byte, flip_hash, get_row, index_key, set_row
 
@@ -27,11 +27,13 @@ def server(tmp_path: Path) -> Iterator[EngineServer]:
 
 
 def _publish(server: EngineServer) -> int:
-    store = server.directory.open_store("default", read_only=True)
+    publisher = Publisher(
+        server.directory.open_store("default", read_only=True), server.directory.published_path("default")
+    )
     try:
-        return Publisher(store, server.directory.published_path("default")).advance().tree_size
+        return publisher.advance().tree_size
     finally:
-        store.close()
+        publisher.close()
 
 
 def test_a_committed_head_is_published_once_its_leaves_lead_to_it(server: EngineServer) -> None:
@@ -45,6 +47,21 @@ def test_publication_goes_on_from_what_it_kept(server: EngineServer) -> None:
     # Damage below the published size is found by checks of the store; publication hashes only what is new.
     flip_byte(server.store_path(), "leaves", index_key(3), -1)
     assert _publish(server) == 12
+
+
+def test_what_is_published_is_kept_now_and_then_not_with_each_head(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    path = tmp_path / "published.json"
+    publisher = Publisher(lab.store, path)
+    for number in range(3):
+        lab.append(make_entry(number))
+        assert publisher.advance().tree_size == lab.size
+    assert not path.exists()
+    size = lab.size
+
+    publisher.close()
+
+    assert json.loads(path.read_text())["tree_size"] == size
 
 
 def test_a_damaged_leaf_is_never_published(server: EngineServer) -> None:
