@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "log": ("log", "Make and show logs."),
     "key": ("key", "Make, rotate and revoke API keys."),
     "fsck": ("fsck", "Check a data directory."),
+    "bench": ("bench", "Put load on a server, and show how quickly it acknowledged."),
     "version": ("version", "Print the version."),
 }
 """Sub-commands in the order in which help shows them: module, and what it does."""

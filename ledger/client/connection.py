@@ -162,7 +162,7 @@ class Connection:
     def _connected(self) -> Stubs:
         with self._lock:
             if self._stubs is None:
-                self._channel = _open_channel(self._options)
+                self._channel = open_channel(self._options)
                 self._stubs = Stubs(LedgerServiceStub(self._channel), AdminServiceStub(self._channel))
             return self._stubs
 
@@ -170,7 +170,12 @@ class Connection:
         return self._clock.boottime_us() / 1e6
 
 
-def _open_channel(options: Options) -> grpc.Channel:
+def open_channel(options: Options) -> grpc.Channel:
+    """Return a channel to the server, not connected yet.
+
+    Raises:
+        InvalidRequestError: A file of the TLS settings cannot be read.
+    """
     if not options.tls:
         return grpc.insecure_channel(options.target, options=(*_CHANNEL_OPTIONS, *_PLAIN_OPTIONS))
     credentials = grpc.ssl_channel_credentials(

@@ -1,0 +1,188 @@
+"""PostgreSQL as a start-up would build an audit log on it: one table, each row hashed with the hash of the row before.
+
+A temporary cluster on a unix socket, fsync on. The table has a primary key and a unique event id and no further
+index, because the ledger keeps no query index in its log either; the event is `json`, which keeps the text that was
+hashed and costs less than `jsonb`. The chain is made in a trigger that locks one head
+row, which is safe with many writers, or by the one program that writes, which is faster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+_SETTINGS: Final = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "shared_buffers": "1GB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "30min",
+    "wal_compression": "off",
+    "max_connections": "300",
+    "listen_addresses": "''",
+}
+SETTINGS_IN_WORDS: Final = ", ".join(
+    f"{name}={value}" for name, value in _SETTINGS.items() if name != "listen_addresses"
+)
+_SCHEMA: Final = """
+DROP TABLE IF EXISTS audit_log, audit_head;
+CREATE TABLE audit_log (
+    seq bigint PRIMARY KEY, event_id uuid NOT NULL UNIQUE, recorded_at timestamptz NOT NULL DEFAULT now(),
+    event json NOT NULL, prev_hash bytea NOT NULL, hash bytea NOT NULL);
+CREATE TABLE audit_head (one boolean PRIMARY KEY DEFAULT true, seq bigint NOT NULL, hash bytea NOT NULL);
+INSERT INTO audit_head VALUES (true, 0, decode(repeat('00', 32), 'hex'));
+CREATE OR REPLACE FUNCTION audit_forbid() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'audit_log is append-only'; END $$;
+CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON audit_log
+    FOR EACH ROW EXECUTE FUNCTION audit_forbid();
+"""
+_CHAIN_TRIGGER: Final = """
+CREATE OR REPLACE FUNCTION audit_chain() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE head audit_head;
+BEGIN
+    SELECT * INTO head FROM audit_head FOR UPDATE;
+    NEW.seq := head.seq + 1;
+    NEW.prev_hash := head.hash;
+    NEW.hash := sha256(head.hash || convert_to(NEW.event::text, 'UTF8'));
+    UPDATE audit_head SET seq = NEW.seq, hash = NEW.hash;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER audit_chain BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_chain();
+"""
+_COPY: Final = "COPY audit_log (seq, event_id, event, prev_hash, hash) FROM STDIN"
+_INSERT: Final = "INSERT INTO audit_log (seq, event_id, event, prev_hash, hash) VALUES (%s, %s, %s, %s, %s)"
+_REHASH: Final = """
+SELECT count(*), bool_and(hash = sha256(prev_hash || convert_to(event::text, 'UTF8')) AND prev_hash = before)
+FROM (SELECT *, lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER (ORDER BY seq) AS before FROM audit_log) rows
+"""
+
+
+class Postgres:
+    """A running cluster with one audit table."""
+
+    def __init__(self, socket: Path) -> None:
+        """Connect to the cluster behind a unix socket."""
+        import psycopg
+
+        self._psycopg: Any = psycopg
+        self._socket = socket
+        self._admin = self.connect()
+        self.version = str(self._admin.execute("SHOW server_version").fetchone()[0])
+        self._seq, self._hash = 0, bytes(32)
+
+    def connect(self) -> Any:
+        """Return a new connection, each statement its own transaction."""
+        return self._psycopg.connect(host=str(self._socket), dbname="postgres", autocommit=True)
+
+    def new_table(self, *, trigger: bool) -> None:
+        """Start with an empty table, its chain made in a trigger or by the program."""
+        self._admin.execute(_SCHEMA + (_CHAIN_TRIGGER if trigger else ""))
+        self._seq, self._hash = 0, bytes(32)
+
+    def set_option(self, name: str, value: str) -> None:
+        """Change a setting of the running cluster."""
+        self._admin.execute(f"ALTER SYSTEM SET {name} = {value}")
+        self._admin.execute("SELECT pg_reload_conf()")
+
+    def copy(self, connection: Any, rows: Sequence[tuple[str, str]]) -> None:
+        """Append rows by COPY in one transaction, the chain made here; for the one program that writes."""
+        with connection.transaction(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            for row in self._chained(rows):
+                copy.write_row(row)
+
+    def insert_many(self, connection: Any, rows: Sequence[tuple[str, str]]) -> None:
+        """Append rows by pipelined inserts in one transaction, the chain made here."""
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(_INSERT, list(self._chained(rows)))
+
+    def insert_one(self, connection: Any, row: tuple[str, str]) -> None:
+        """Append one row in a transaction of its own, the chain made in the trigger."""
+        connection.execute("INSERT INTO audit_log (event_id, event) VALUES (%s, %s)", row, prepare=True)
+
+    def inserters(self, count: int, rows: Sequence[tuple[str, str]]) -> list[Callable[[int], object]]:
+        """Return so many callers of `insert_one`, each with a connection of its own."""
+
+        def caller() -> Callable[[int], object]:
+            connection = self.connect()
+            return lambda number: self.insert_one(connection, rows[number])
+
+        return [caller() for _ in range(count)]
+
+    def rehash(self) -> int:
+        """Compute every hash of the chain again, in the database; return how many rows were right."""
+        count, right = self._admin.execute(_REHASH).fetchone()
+        assert right, "the chain does not hold"
+        return int(count)
+
+    def bytes_on_disk(self) -> int:
+        """Return the size of the table with its indexes."""
+        return int(self._admin.execute("SELECT pg_total_relation_size('audit_log')").fetchone()[0])
+
+    def _chained(self, rows: Sequence[tuple[str, str]]) -> Iterator[tuple[int, str, str, bytes, bytes]]:
+        for event_id, event in rows:
+            before = self._hash
+            self._hash = hashlib.sha256(before + event.encode()).digest()
+            self._seq += 1
+            yield self._seq, event_id, event, before, self._hash
+
+
+def why_missing() -> str:
+    """Return why PostgreSQL cannot be run here; empty where it can."""
+    if binaries() is None:
+        return "not installed (Debian package postgresql)"
+    try:
+        import psycopg  # noqa: F401 - only whether it is there
+    except ImportError:
+        return "psycopg is not installed (pip install 'logproof[bench]')"
+    return ""
+
+
+def binaries() -> Path | None:
+    """Return where the server's programs are."""
+    found = shutil.which("initdb")
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return Path(found).parent if found else versions[-1].parent if versions else None
+
+
+@contextmanager
+def postgres(work: Path) -> Iterator[Postgres]:
+    """Give a new cluster below a directory, run by an unprivileged user, and end and remove it."""
+    programs = binaries()
+    assert programs is not None
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=work))
+    as_user: dict[str, Any] = {}
+    if os.getuid() == 0:
+        # PostgreSQL refuses to run as root.
+        os.chown(folder, 65534, 65534)
+        as_user = {"user": 65534, "group": 65534, "extra_groups": []}
+        work.chmod(0o711)
+    cluster = folder / "cluster"
+    options = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
+
+    def run(*command: str | Path) -> None:
+        done = subprocess.run(
+            [str(word) for word in command], capture_output=True, text=True, cwd=folder, check=False, **as_user
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} failed: {done.stdout[-500:]}{done.stderr[-500:]}")
+
+    try:
+        run(programs / "initdb", "-D", cluster, "--auth=trust", "--encoding=UTF8", "--no-locale", "-U", "postgres")
+        options += f" -c unix_socket_directories={folder}"
+        run(programs / "pg_ctl", "-D", cluster, "-o", options, "-l", folder / "server.log", "-w", "start")
+        os.environ.setdefault("PGUSER", "postgres")
+        try:
+            yield Postgres(folder)
+        finally:
+            with suppress(RuntimeError):
+                run(programs / "pg_ctl", "-D", cluster, "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
