@@ -28,6 +28,6 @@ def test_the_whole_table_runs_and_every_requirement_is_judged_or_says_why_not(tm
     assert record.fact("durability", "kill_lost") == 0
     measured = [verdict for verdict in verdicts(record) if not verdict.verdict.startswith(NOT_JUDGED)]
     assert len(measured) >= 14
-    assert len(plots(record)) == 4
+    assert len(plots(record)) == 5
     # What the file has is not run again.
     assert run_suites(Lab(SCALES["smoke"], tmp_path / "none", seed=1), out, list(SUITES), again=False) == []

@@ -84,6 +84,7 @@ def _count_syncs(lab: Lab, workload: Workload) -> dict[str, float | str]:
         "traced_store_syncs": store["sync"],
         "traced_store_synchronous_writes": store["synchronous write"],
         "traced_guard_syncs": guard["sync"],
+        "traced_events_per_commit": len(sections) / max(guard["sync"], 1),
     }
 
 

@@ -33,9 +33,10 @@ def measure(lab: Lab) -> Section:
     rate = Curve("growth_rate", "Append rate while the log grows", "entries in the log", "events/s")
     memory = Curve("growth_memory", "Memory of the serving process (RssAnon)", "entries in the log", "MB")
     start = Curve("growth_start", "Start-up until the first verified head", "entries in the log", "s")
-    section = Section(curves=[rate, memory, start])
+    disk = Curve("growth_disk", "Disk while the log grows", "entries in the log", "bytes/entry")
+    section = Section(curves=[rate, memory, disk, start])
     with closing(OwnServer(lab.folder(FOLDER))) as server:
-        wire = _grow_own(lab, server, rate, memory, start)
+        wire = _grow_own(lab, server, section.curves)
         slices = [y for _, y in rate.lines["logproof"]]
         part = max(len(slices) // 10, 1)
         section.rows.append(
@@ -61,13 +62,13 @@ def measure(lab: Lab) -> Section:
     return section
 
 
-def _grow_own(lab: Lab, server: OwnServer, rate: Curve, memory: Curve, start: Curve) -> int:
+def _grow_own(lab: Lab, server: OwnServer, curves: list[Curve]) -> int:
     """Fill the log and note a point for each slice; return the bytes of all sections."""
     workload = Workload(lab.seed)
     scale = lab.scale
     wire = 0
-    rates = rate.lines.setdefault("logproof", [])
-    resident = memory.lines.setdefault("logproof", [])
+    rates, resident, occupied, starts = (curve.lines.setdefault("logproof", []) for curve in curves)
+    file = server.store_path / "data.mdb"
     for begin in range(0, scale.growth, scale.slice_entries):
         requests = []
         for _ in range(min(scale.slice_entries, scale.growth - begin) // _BATCH):
@@ -78,11 +79,12 @@ def _grow_own(lab: Lab, server: OwnServer, rate: Curve, memory: Curve, start: Cu
         end = begin + len(requests) * _BATCH
         rates.append((end, len(requests) * _BATCH / timing.seconds))
         resident.append((end, server.resident_bytes() / 1e6))
+        occupied.append((end, file.stat().st_blocks * 512 / end))
         if end.bit_count() == 1 or begin == 0 or end % (10 * scale.slice_entries) == 0:
             lab.say(f"  {end:,} entries: {rates[-1][1]:,.0f} events/s, RssAnon {resident[-1][1]:.0f} MB")
         if begin == 0:
             server.restart()
-            start.lines["logproof"] = [(end, server.first_head_seconds)]
+            starts.append((end, server.first_head_seconds))
     return wire
 
 
