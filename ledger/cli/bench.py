@@ -162,7 +162,9 @@ def command(
     if stream and load.batch > 1:
         raise click.UsageError("--stream sends one event a message; leave out --batch")
     name = settings.log or _make_log(settings)
-    with open_ledger(settings, log=name) as ledger:
+    # A key that the environment pins is that of the user's own log, and counts for no other.
+    named = settings if settings.key else replace(settings, log=None)
+    with open_ledger(named, log=name) as ledger:
         if settings.log is not None and not consent:
             _refuse_entries_of_others(ledger, name)
         sender = _sender(way, ledger, replace(settings.options(), log=name))

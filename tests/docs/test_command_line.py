@@ -43,6 +43,7 @@ def test_help_shows_no_marks_of_its_formatter() -> None:
 def test_contract_commands_exist() -> None:
     promised = [
         "append",
+        "bench",
         "demo",
         "export",
         "fsck",
