@@ -3,7 +3,7 @@
 Callers are threads, each with one call at a time. In a closed loop a caller sends as soon as it was answered; in an
 open loop calls are due at the times of a Poisson process, and a latency counts from then, so that a server that
 stalls is not excused by callers that wait for it. The rule that must not break: a run ends after its time or its
-number of events, whichever comes first; and a refused call is counted by its reason, never sent again.
+number of events, whichever comes first; and a call that failed is counted by its reason, never made again.
 """
 
 from __future__ import annotations
@@ -53,10 +53,25 @@ _ACTORS: Final = 2_000
 _TARGETS: Final = 21_000
 
 
+@dataclass(frozen=True, slots=True)
+class MadeEvent:
+    """An event of a load, in every form that a way to append may take.
+
+    Attributes:
+        event: The event.
+        personal: Its personal data.
+        sections: Both as they are sent.
+    """
+
+    event: Event
+    personal: PersonalData
+    sections: Sections
+
+
 class Sender(Protocol):
     """One way to append; used by several threads at once."""
 
-    def send(self, batch: Sequence[Sections]) -> None:
+    def send(self, batch: Sequence[MadeEvent]) -> None:
         """Append events and return when they are acknowledged.
 
         Raises:
@@ -149,12 +164,12 @@ class EventSource:
         self._clock = clock
         self._chosen = random.Random(os.urandom(8))  # noqa: S311 - which actor acts is no secret
 
-    def batch(self, count: int) -> list[Sections]:
+    def batch(self, count: int) -> list[MadeEvent]:
         """Return so many events, each with an id of its own."""
         now_us = self._clock.now_us()
         return [self._event(now_us) for _ in range(count)]
 
-    def _event(self, now_us: int) -> Sections:
+    def _event(self, now_us: int) -> MadeEvent:
         actor = f"user_{self._chosen.randrange(_ACTORS)}"
         event = Event(
             event_id=new_event_id(now_us // 1000, os.urandom(ID_RANDOM_BYTES)),
@@ -169,7 +184,7 @@ class EventSource:
         personal = PersonalData(
             actor_email=f"{actor}@customer.example", ip="203.0.113.42", user_agent="Mozilla/5.0 (X11; Linux x86_64)"
         )
-        return Sections(*encode_sections(event, personal))
+        return MadeEvent(event, personal, Sections(*encode_sections(event, personal)))
 
 
 class _Run:
@@ -230,12 +245,16 @@ class _Run:
         """Yield when calls are due, seconds from the start, as long as the run lasts."""
         rate = self._plan.calls_per_second
         chosen = random.Random(os.urandom(8))  # noqa: S311 - a load, not a secret
-        moment = 0.0
-        while (moment if rate is not None else self.seconds) < self._plan.seconds:
+        if rate is None:
+            while self.seconds < self._plan.seconds:
+                yield 0.0
+            return
+        moment = chosen.expovariate(rate)
+        while moment < self._plan.seconds:
             yield moment
-            moment += chosen.expovariate(rate) if rate is not None else 0.0
+            moment += chosen.expovariate(rate)
 
-    def _call(self, batch: Sequence[Sections], due: float | None, result: LoadResult) -> None:
+    def _call(self, batch: Sequence[MadeEvent], due: float | None, result: LoadResult) -> None:
         if due is not None:
             wait = due - self.seconds
             if wait < 0:

@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from ledger.client._status import error_of
 from ledger.client.connection import open_channel
+from ledger.client.load import MadeEvent
 from ledger.client.options import Options
 from ledger.client.sync import Ledger
 from ledger.client.values import Sections
@@ -25,19 +26,22 @@ from ledger.v1.ledger_pb2_grpc import LedgerServiceStub
 
 
 class VerifyingSender:
-    """Appends by the SDK: each answer verified, each head kept."""
+    """Appends by the SDK as programs use it: each answer verified, each head kept, what may pass tried again in time."""
 
     def __init__(self, ledger: Ledger) -> None:
         """Take the client, which stays the caller's."""
         self._ledger = ledger
 
-    def send(self, batch: Sequence[Sections]) -> None:
+    def send(self, batch: Sequence[MadeEvent]) -> None:
         """Append events, and verify that they are in the log.
 
         Raises:
             LedgerError: They were refused, not answered in time, or the answer does not hold.
         """
-        self._ledger.append_sections(batch)
+        if len(batch) == 1:
+            self._ledger.append(event=batch[0].event, personal=batch[0].personal)
+        else:
+            self._ledger.append_sections([made.sections for made in batch])
 
     def close(self) -> None:
         """Release nothing."""
@@ -53,14 +57,14 @@ class BareSender:
         self._stub = LedgerServiceStub(self._channel)
         self._metadata = _credential(options)
 
-    def send(self, batch: Sequence[Sections]) -> None:
+    def send(self, batch: Sequence[MadeEvent]) -> None:
         """Append events.
 
         Raises:
             LedgerError: They were refused, or not answered in time.
         """
         log, timeout = self._options.log, self._options.timeout_seconds
-        sections = [_message(item) for item in batch]
+        sections = [_message(made.sections) for made in batch]
         try:
             if len(sections) == 1:
                 request = ledger_pb2.AppendRequest(log=log, sections=sections[0])
@@ -93,13 +97,13 @@ class StreamSender:
         self._reader = threading.Thread(target=self._read, args=(call,), name="logproof-bench-stream", daemon=True)
         self._reader.start()
 
-    def send(self, batch: Sequence[Sections]) -> None:
+    def send(self, batch: Sequence[MadeEvent]) -> None:
         """Append events, each as a message of its own.
 
         Raises:
             LedgerError: One was refused, or not answered in time.
         """
-        answers = [self._put(item) for item in batch]
+        answers = [self._put(made.sections) for made in batch]
         for answer in answers:
             try:
                 answer.result(self._options.timeout_seconds)
