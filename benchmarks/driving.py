@@ -10,12 +10,27 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeVar
 
 from benchmarks.lab import Sample
 from benchmarks.record import percentile
+
+T = TypeVar("T")
+
+
+@cache
+def _runner() -> asyncio.Runner:
+    """Return the one event loop of this process: gRPC's threads keep calling the loop that they first saw."""
+    return asyncio.Runner()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end and return its result."""
+    return _runner().run(work)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import Final
 import grpc
 import lmdb
 
-from benchmarks.driving import Timing, drive_tasks
+from benchmarks.driving import Timing, drive_tasks, run
 from ledger.merkle.compact import CompactRange
 from ledger.storage.api import EntryBatch, HeadRecord, StoreMeta
 from ledger.storage.guard import HighWaterGuard
@@ -53,7 +52,7 @@ class NullServer:
                 call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/n.N/Call")
                 return await drive_tasks(lambda _number: call(b"x" * 300), count, in_flight)
 
-        return asyncio.run(drive())
+        return run(drive())
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -10,10 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from google.rpc import error_details_pb2, status_pb2
 
-from benchmarks.driving import Timing, drive_tasks, drive_threads, open_loop_tasks
-from ledger.client._status import error_of
-from ledger.errors import RemoteError
+from benchmarks.driving import Timing, drive_tasks, drive_threads, open_loop_tasks, run
 from ledger.storage.lmdb import LmdbStore
 from ledger.v1 import ledger_pb2, ledger_pb2_grpc
 from tests.support.served import Served
@@ -64,7 +62,7 @@ class OwnServer:
                     flying,
                 )
 
-        return asyncio.run(drive())
+        return run(drive())
 
     def append_each(self, sections: Sequence[ledger_pb2.EventSections], flying: int) -> Timing:
         """Send one event a call, so many at a time."""
@@ -78,7 +76,7 @@ class OwnServer:
                     flying,
                 )
 
-        return asyncio.run(drive())
+        return run(drive())
 
     def append_when_due(self, requests: Sequence[ledger_pb2.AppendRequest], due: Sequence[float]) -> Timing:
         """Send each event when it is due, one a call."""
@@ -91,7 +89,7 @@ class OwnServer:
                     self.reason_of,
                 )
 
-        return asyncio.run(drive())
+        return run(drive())
 
     def append_batches_when_due(
         self, requests: Sequence[bytes], due: Sequence[float], answered: Callable[[int, Any], None]
@@ -116,7 +114,7 @@ class OwnServer:
 
                 return await open_loop_tasks(call, due, self.reason_of)
 
-        return asyncio.run(drive())
+        return run(drive())
 
     def append_by_sdk(self, events: Sequence[dict[str, object]], callers: int) -> Timing:
         """Append by the SDK, one event a call from so many callers, each with its own verified receipt."""
@@ -135,7 +133,7 @@ class OwnServer:
             ) as client:
                 return await drive_tasks(lambda number: client.append(event=events[number]), len(events), callers)
 
-        return asyncio.run(drive())
+        return run(drive())
 
     @property
     def sdk_kind(self) -> str:
@@ -154,7 +152,7 @@ class OwnServer:
                     flying,
                 )
 
-        return asyncio.run(drive())
+        return run(drive())
 
     @asynccontextmanager
     async def stub(self) -> AsyncIterator[Any]:
@@ -162,12 +160,17 @@ class OwnServer:
         async with grpc.aio.insecure_channel(self.served.address, options=_OPTIONS) as channel:
             yield ledger_pb2_grpc.LedgerServiceStub(channel)
 
-    def reason_of(self, error: Exception) -> str:
+    @staticmethod
+    def reason_of(error: Exception) -> str:
         """Return the reason that the server gave for a failure."""
-        if not isinstance(error, grpc.RpcError):
+        if not isinstance(error, grpc.aio.AioRpcError):
             return type(error).__name__
-        known = error_of(error, self.served.address)
-        return known.remote_reason or known.code if isinstance(known, RemoteError) else known.reason
+        info = error_details_pb2.ErrorInfo()
+        packed = error.trailing_metadata().get("grpc-status-details-bin")
+        for detail in status_pb2.Status.FromString(packed).details if isinstance(packed, bytes) else ():
+            if detail.Unpack(info):
+                return str(info.reason)
+        return str(error.code().name)
 
     def resident_bytes(self) -> int:
         """Return the anonymous memory of the serving process: what is its own, without the mapped store."""

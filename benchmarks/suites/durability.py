@@ -5,7 +5,6 @@ Leaving out the sync is a limit that this benchmark measures on LMDB alone; the 
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 from contextlib import closing, suppress
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 import grpc
 
-from benchmarks.driving import drive_tasks
+from benchmarks.driving import drive_tasks, run
 from benchmarks.lab import Case, Lab, Sample, interleave
 from benchmarks.limits import bare_commits
 from benchmarks.own import LOG, OwnServer, count_lost
@@ -124,5 +123,5 @@ def _append_until_killed(
             await drive_tasks(call, len(sections), _KILLED_CALLERS)
 
     with suppress(grpc.RpcError):
-        asyncio.run(drive())
+        run(drive())
     server.served.kill()
