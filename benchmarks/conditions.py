@@ -31,7 +31,7 @@ def conditions(lab: Lab) -> dict[str, str]:
         "processor": f"{os.cpu_count()} cores, {_first('/proc/cpuinfo', 'model name')}",
         "memory": f"{int(_first('/proc/meminfo', 'MemTotal').split()[0]) / 1024**2:.0f} GiB",
         "filesystem": _filesystem(lab.work),
-        "system": f"{_first('/etc/os-release', 'PRETTY_NAME', '=')}, Linux {platform.release()}",
+        "system": f"{_first('/etc/os-release', 'PRETTY_NAME', '=')}, Linux {platform.release().partition('-')[0]}",
         "load before": f"{os.getloadavg()[0]:.1f}",
         "Python": platform.python_version(),
     }
@@ -54,7 +54,7 @@ def _date() -> str:
 
 
 def _filesystem(path: Path) -> str:
-    return _output("stat", "--file-system", "--format=%T", path) or "not known"
+    return _output("findmnt", "--noheadings", "--output=FSTYPE", "--target", path) or "not known"
 
 
 def _first(path: str, key: str, separator: str = ":") -> str:

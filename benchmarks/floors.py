@@ -48,7 +48,9 @@ def _batches(record: Record) -> Iterator[Verdict]:
     yield _at_least("`AppendBatch(1000)`, event only", _median(event), 55_000, 160_000, "events/s")
     copy = record.row("append_batch/postgres/copy/1000")
     yield _ratio("... both sections against PostgreSQL COPY with chain", both, copy, 1.1, 3.0)
-    yield _ratio("... both sections against UmaDB", both, record.best("append_batch/umadb/1000/"), 0.5, 1.5)
+    yield _ratio("... against UmaDB", both, record.best("append_batch/umadb/1000/"), 0.5, 1.5)
+    yield _ratio("... against PostgreSQL COPY, lean", both, record.row("append_batch/postgres_lean/copy/1000"), None, 1)
+    yield _ratio("... against UmaDB, lean", both, record.row("append_batch/umadb_lean/1000/4"), None, 1)
 
 
 def _sdk(record: Record) -> Iterator[Verdict]:
@@ -158,7 +160,7 @@ def _ratio(
         return Verdict(work, *limits, "", None, f"{NOT_JUDGED}: {found.refusal}")
     passed = "floor" if floor is None or value >= floor else MISSED
     if floor is None:
-        passed = "below the aim"
+        passed = "behind"
     return Verdict(
         work,
         *limits,

@@ -130,6 +130,11 @@ def interleave(lab: Lab, cases: Sequence[Case]) -> list[Row]:
     return rows
 
 
+def number_of(count: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def missing_cases(reason: str, described: Iterable[tuple[str, str, str, str]]) -> list[Case]:
     """Return cases of a system that is not here: key, system, work and unit of each."""
 

@@ -19,6 +19,7 @@ _ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = _ROOT / "docs" / "benchmarks.md"
 PLOTS: Final = _ROOT / "docs" / "benchmarks"
 RESULTS: Final = _ROOT / "benchmarks" / "results" / "results.json"
+_TIMES: Final = frozenset({"us", "ms", "s"})
 _BLOCK: Final = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -120,12 +121,15 @@ def _quantile(row: Row, name: str) -> str:
 
 
 def _against(record: Record, row: Row) -> str:
-    """Return how much of a peer's or a limit's figure the ledger reached at the same work, or why that is not said."""
+    """Return how the ledger did against a peer or a limit at the same work, above 1 where better, or why not."""
     ours = _counterpart(record, row)
     if ours is None:
         return ""
     found = ratio(ours, row)
-    return found.refusal if found.value is None else f"{found.value:.2f}"
+    if found.value is None:
+        return found.refusal
+    # Of times the smaller is the better.
+    return f"{1 / found.value if row.unit in _TIMES else found.value:.2f}"
 
 
 def _counterpart(record: Record, row: Row) -> Row | None:

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from ledger.events.codec import encode_sections
 from ledger.events.event import Actor, ActorType, Event, MetadataEntry, Outcome, PersonalData, Target
@@ -36,6 +36,16 @@ class Facts:
     target: str
     email: str
     ip: str
+
+
+class StoredEvent(NamedTuple):
+    """An event as peers store it: JSON, and what they index."""
+
+    event_id: str
+    json: str
+    actor: str
+    action: str
+    target: str
 
 
 class Workload:
@@ -67,10 +77,13 @@ class Workload:
             result.append((body.before + event_id.encode() + body.after, body.personal if personal else b""))
         return result
 
-    def rows(self, count: int) -> list[tuple[str, str]]:
-        """Return events as peers store them: id, and JSON of the same facts."""
+    def rows(self, count: int) -> list[StoredEvent]:
+        """Return events as peers store them."""
         pool = _pool()
-        return [(event_id, pool[number].json.replace(_PLACEHOLDER, event_id)) for event_id, number in self._ids(count)]
+        return [
+            _stored(event_id, pool[number].json.replace(_PLACEHOLDER, event_id), pool[number].facts)
+            for event_id, number in self._ids(count)
+        ]
 
     def _ids(self, count: int) -> Iterator[tuple[str, int]]:
         for number in range(self._count, self._count + count):
@@ -94,6 +107,11 @@ def encode(facts: Facts) -> ledger_pb2.EventSections:
         PersonalData(actor_email=facts.email, ip=facts.ip, user_agent=_AGENT),
     )
     return ledger_pb2.EventSections(event=event, personal=personal)
+
+
+def encode_row(facts: Facts) -> StoredEvent:
+    """Return an event as peers store it, made of the facts alone."""
+    return _stored(facts.event_id, encode_json(facts), facts)
 
 
 def encode_json(facts: Facts) -> str:
@@ -140,6 +158,10 @@ def _pool() -> list[_Body]:
         before, _, after = sections.event.partition(_PLACEHOLDER.encode())
         pool.append(_Body(facts, before, after, sections.personal, encode_json(facts)))
     return pool
+
+
+def _stored(event_id: str, text: str, facts: Facts) -> StoredEvent:
+    return StoredEvent(event_id, text, facts.actor, facts.action, facts.target)
 
 
 def _facts(event_id: str, body: Facts) -> Facts:

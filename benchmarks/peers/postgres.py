@@ -1,9 +1,10 @@
 """PostgreSQL as a start-up would build an audit log on it: one table, each row hashed with the hash of the row before.
 
-A temporary cluster on a unix socket, fsync on. The table has a primary key and a unique event id and no further
-index, because the ledger keeps no query index in its log either; the event is `json`, which keeps the text that was
-hashed and costs less than `jsonb`. The chain is made in a trigger that locks one head
-row, which is safe with many writers, or by the one program that writes, which is faster.
+A temporary cluster on a unix socket, fsync on. The table has the columns and indexes that an audit log is asked for:
+event id, actor, target and action with time, the event as `jsonb`. The lean one has the event as `json` (which keeps
+the text that was hashed, and costs less) and, beside its primary key, the unique event id alone: what the ledger's own
+log has. The chain is made in a trigger that locks one head row, which is safe with many writers, or by the one program
+that writes, which is faster.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
+
+from benchmarks.workload import StoredEvent
 
 _SETTINGS: Final = {
     "fsync": "on",
@@ -32,13 +35,26 @@ _SETTINGS: Final = {
 SETTINGS_IN_WORDS: Final = ", ".join(
     f"{name}={value}" for name, value in _SETTINGS.items() if name != "listen_addresses"
 )
-_SCHEMA: Final = """
+_HEAD: Final = """
 DROP TABLE IF EXISTS audit_log, audit_head;
+CREATE TABLE audit_head (one boolean PRIMARY KEY DEFAULT true, seq bigint NOT NULL, hash bytea NOT NULL);
+INSERT INTO audit_head VALUES (true, 0, decode(repeat('00', 32), 'hex'));
+"""
+_LEAN_TABLE: Final = """
 CREATE TABLE audit_log (
     seq bigint PRIMARY KEY, event_id uuid NOT NULL UNIQUE, recorded_at timestamptz NOT NULL DEFAULT now(),
     event json NOT NULL, prev_hash bytea NOT NULL, hash bytea NOT NULL);
-CREATE TABLE audit_head (one boolean PRIMARY KEY DEFAULT true, seq bigint NOT NULL, hash bytea NOT NULL);
-INSERT INTO audit_head VALUES (true, 0, decode(repeat('00', 32), 'hex'));
+"""
+_TABLE: Final = """
+CREATE TABLE audit_log (
+    seq bigint PRIMARY KEY, event_id uuid NOT NULL UNIQUE, recorded_at timestamptz NOT NULL DEFAULT now(),
+    actor text NOT NULL, action text NOT NULL, target text NOT NULL,
+    event jsonb NOT NULL, prev_hash bytea NOT NULL, hash bytea NOT NULL);
+CREATE INDEX ON audit_log (actor, recorded_at);
+CREATE INDEX ON audit_log (target, recorded_at);
+CREATE INDEX ON audit_log (action, recorded_at);
+"""
+_APPEND_ONLY: Final = """
 CREATE OR REPLACE FUNCTION audit_forbid() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'audit_log is append-only'; END $$;
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON audit_log
@@ -57,8 +73,9 @@ BEGIN
 END $$;
 CREATE TRIGGER audit_chain BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_chain();
 """
-_COPY: Final = "COPY audit_log (seq, event_id, event, prev_hash, hash) FROM STDIN"
-_INSERT: Final = "INSERT INTO audit_log (seq, event_id, event, prev_hash, hash) VALUES (%s, %s, %s, %s, %s)"
+_LEAN_COLUMNS: Final = ("event_id", "event")
+_COLUMNS: Final = (*_LEAN_COLUMNS, "actor", "action", "target")
+_CHAIN_COLUMNS: Final = ("seq", "prev_hash", "hash")
 _REHASH: Final = """
 SELECT count(*), bool_and(hash = sha256(prev_hash || convert_to(event::text, 'UTF8')) AND prev_hash = before)
 FROM (SELECT *, lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER (ORDER BY seq) AS before FROM audit_log) rows
@@ -66,7 +83,7 @@ FROM (SELECT *, lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER (ORDER BY seq
 
 
 class Postgres:
-    """A running cluster with one audit table."""
+    """A running cluster with one audit table, one way to append at a time."""
 
     def __init__(self, socket: Path) -> None:
         """Connect to the cluster behind a unix socket."""
@@ -77,44 +94,54 @@ class Postgres:
         self._admin = self.connect()
         self.version = str(self._admin.execute("SHOW server_version").fetchone()[0])
         self._seq, self._hash = 0, bytes(32)
+        self._columns: tuple[str, ...] = _COLUMNS
 
     def connect(self) -> Any:
         """Return a new connection, each statement its own transaction."""
         return self._psycopg.connect(host=str(self._socket), dbname="postgres", autocommit=True)
 
-    def new_table(self, *, trigger: bool) -> None:
+    def new_table(self, *, trigger: bool, lean: bool = False) -> None:
         """Start with an empty table, its chain made in a trigger or by the program."""
-        self._admin.execute(_SCHEMA + (_CHAIN_TRIGGER if trigger else ""))
+        table = _HEAD + (_LEAN_TABLE if lean else _TABLE) + _APPEND_ONLY
+        self._admin.execute(table + (_CHAIN_TRIGGER if trigger else ""))
         self._seq, self._hash = 0, bytes(32)
+        self._columns = _LEAN_COLUMNS if lean else _COLUMNS
 
     def set_option(self, name: str, value: str) -> None:
         """Change a setting of the running cluster."""
         self._admin.execute(f"ALTER SYSTEM SET {name} = {value}")
         self._admin.execute("SELECT pg_reload_conf()")
 
-    def copy(self, connection: Any, rows: Sequence[tuple[str, str]]) -> None:
+    def copy(self, connection: Any, rows: Sequence[StoredEvent]) -> None:
         """Append rows by COPY in one transaction, the chain made here; for the one program that writes."""
-        with connection.transaction(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        statement = f"COPY audit_log ({', '.join((*self._columns, *_CHAIN_COLUMNS))}) FROM STDIN"
+        with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
             for row in self._chained(rows):
                 copy.write_row(row)
 
-    def insert_many(self, connection: Any, rows: Sequence[tuple[str, str]]) -> None:
+    def insert_many(self, connection: Any, rows: Sequence[StoredEvent]) -> None:
         """Append rows by pipelined inserts in one transaction, the chain made here."""
         with connection.transaction(), connection.cursor() as cursor:
-            cursor.executemany(_INSERT, list(self._chained(rows)))
+            cursor.executemany(_insert((*self._columns, *_CHAIN_COLUMNS)), list(self._chained(rows)))
 
-    def insert_one(self, connection: Any, row: tuple[str, str]) -> None:
+    def insert_one(self, connection: Any, row: StoredEvent) -> None:
         """Append one row in a transaction of its own, the chain made in the trigger."""
-        connection.execute("INSERT INTO audit_log (event_id, event) VALUES (%s, %s)", row, prepare=True)
+        connection.execute(_insert(self._columns), row[: len(self._columns)], prepare=True)
 
-    def inserters(self, count: int, rows: Sequence[tuple[str, str]]) -> list[Callable[[int], object]]:
-        """Return so many callers of `insert_one`, each with a connection of its own."""
+    @contextmanager
+    def inserters(self, count: int, rows: Sequence[StoredEvent]) -> Iterator[list[Callable[[int], object]]]:
+        """Give so many callers of `insert_one`, each with a connection of its own."""
+        with ExitStack() as stack:
 
-        def caller() -> Callable[[int], object]:
-            connection = self.connect()
-            return lambda number: self.insert_one(connection, rows[number])
+            def caller() -> Callable[[int], object]:
+                connection = stack.enter_context(self.connect())
+                return lambda number: self.insert_one(connection, rows[number])
 
-        return [caller() for _ in range(count)]
+            yield [caller() for _ in range(count)]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._admin.close()
 
     def rehash(self) -> int:
         """Compute every hash of the chain again, in the database; return how many rows were right."""
@@ -126,12 +153,17 @@ class Postgres:
         """Return the size of the table with its indexes."""
         return int(self._admin.execute("SELECT pg_total_relation_size('audit_log')").fetchone()[0])
 
-    def _chained(self, rows: Sequence[tuple[str, str]]) -> Iterator[tuple[int, str, str, bytes, bytes]]:
-        for event_id, event in rows:
+    def _chained(self, rows: Sequence[StoredEvent]) -> Iterator[tuple[object, ...]]:
+        width = len(self._columns)
+        for row in rows:
             before = self._hash
-            self._hash = hashlib.sha256(before + event.encode()).digest()
+            self._hash = hashlib.sha256(before + row.json.encode()).digest()
             self._seq += 1
-            yield self._seq, event_id, event, before, self._hash
+            yield *row[:width], self._seq, before, self._hash
+
+
+def _insert(columns: Sequence[str]) -> str:
+    return f"INSERT INTO audit_log ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
 
 
 def why_missing() -> str:
@@ -147,9 +179,9 @@ def why_missing() -> str:
 
 def binaries() -> Path | None:
     """Return where the server's programs are."""
-    found = shutil.which("initdb")
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return Path(found).parent if found else versions[-1].parent if versions else None
+    found = str(versions[-1]) if versions else shutil.which("initdb")
+    return Path(found).parent if found else None
 
 
 @contextmanager
@@ -180,7 +212,8 @@ def postgres(work: Path) -> Iterator[Postgres]:
         run(programs / "pg_ctl", "-D", cluster, "-o", options, "-l", folder / "server.log", "-w", "start")
         os.environ.setdefault("PGUSER", "postgres")
         try:
-            yield Postgres(folder)
+            with closing(Postgres(folder)) as server:
+                yield server
         finally:
             with suppress(RuntimeError):
                 run(programs / "pg_ctl", "-D", cluster, "-m", "immediate", "-w", "stop")

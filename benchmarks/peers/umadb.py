@@ -1,7 +1,7 @@
 """UmaDB: an event store with a gRPC server in Rust, durable before it answers, without tamper evidence.
 
 Started by its own command with its default settings; its client is a blocking one, so callers are threads. Events
-have no tags, because tags are its query index and the ledger keeps none in its log.
+have actor and target as tags, which are its query index; lean ones have none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from benchmarks.workload import Facts, encode_json
+from benchmarks.workload import StoredEvent
 from tests.support.served import free_port
 
 _START_SECONDS: Final = 20.0
@@ -39,14 +39,18 @@ class UmaDb:
         """Return a new client."""
         return self._umadb.Client(url=f"http://{self._address}")
 
-    def events(self, rows: Sequence[tuple[str, str]]) -> list[Any]:
-        """Return events in the form that its client takes."""
+    def events(self, rows: Sequence[StoredEvent], *, lean: bool = False) -> list[Any]:
+        """Return events in the form that its client takes; lean ones can be found by their type alone."""
         event = self._umadb.Event
-        return [event(event_type="audit", data=text.encode(), uuid=UUID(event_id)) for event_id, text in rows]
-
-    def encode(self, facts: Sequence[Facts]) -> list[Any]:
-        """Return events made from the facts alone."""
-        return self.events([(one.event_id, encode_json(one)) for one in facts])
+        return [
+            event(
+                event_type=row.action,
+                data=row.json.encode(),
+                tags=None if lean else [f"actor:{row.actor}", f"target:{row.target}"],
+                uuid=UUID(row.event_id),
+            )
+            for row in rows
+        ]
 
     def appenders(self, count: int, batch: Callable[[int], list[Any]]) -> list[Callable[[int], object]]:
         """Return so many callers that append the batch of a number, each with a client of its own."""

@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any, Final
 
 from benchmarks.driving import drive_threads
-from benchmarks.lab import Case, Lab, Sample, interleave, missing_cases
+from benchmarks.lab import Case, Lab, Sample, interleave, missing_cases, number_of
 from benchmarks.limits import bare_commits
 from benchmarks.own import LOG, OwnServer, own_server
 from benchmarks.peers import postgres as pg
 from benchmarks.peers import umadb as uma
 from benchmarks.record import Section
-from benchmarks.workload import Workload, encode, encode_json
+from benchmarks.workload import Workload, encode, encode_row
 from ledger.v1 import ledger_pb2
 
 TITLE: Final = "B1: durable appends in batches"
@@ -108,9 +108,9 @@ def _limit_cases(lab: Lab, workload: Workload) -> Iterator[Case]:
 
 
 def _uma_cases(lab: Lab, peer: uma.UmaDb, workload: Workload) -> Iterator[Case]:
-    def prepared(size: int, clients: int, _round: int) -> Sample:
+    def prepared(size: int, clients: int, lean: bool, _round: int) -> Sample:
         events = _events(lab, size, clients)
-        batches = [peer.events(workload.rows(size)) for _ in range(events // size)]
+        batches = [peer.events(workload.rows(size), lean=lean) for _ in range(events // size)]
         return _threads(peer.appenders(clients, batches.__getitem__), len(batches), events)
 
     def from_facts(size: int, clients: int, _round: int) -> Sample:
@@ -118,7 +118,7 @@ def _uma_cases(lab: Lab, peer: uma.UmaDb, workload: Workload) -> Iterator[Case]:
         facts = workload.facts(events)
 
         def batch(number: int) -> list[Any]:
-            return peer.encode(facts[number * size : (number + 1) * size])
+            return peer.events([encode_row(one) for one in facts[number * size : (number + 1) * size]])
 
         return _threads(peer.appenders(clients, batch), events // size, events)
 
@@ -126,10 +126,17 @@ def _uma_cases(lab: Lab, peer: uma.UmaDb, workload: Workload) -> Iterator[Case]:
         yield Case(
             f"append_batch/umadb/{size}/{clients}",
             "UmaDB",
-            f"append of {size}, {clients} clients",
+            f"append of {size}, {number_of(clients, 'client')}",
             _UNIT,
-            partial(prepared, size, clients),
+            partial(prepared, size, clients, False),
         )
+    yield Case(
+        "append_batch/umadb_lean/1000/4",
+        "UmaDB, lean",
+        "append of 1000, 4 clients",
+        _UNIT,
+        partial(prepared, 1000, 4, True),
+    )
     yield Case(
         "append_batch_from_facts/umadb",
         "UmaDB",
@@ -141,10 +148,10 @@ def _uma_cases(lab: Lab, peer: uma.UmaDb, workload: Workload) -> Iterator[Case]:
 
 def _pg_cases(lab: Lab, peer: pg.Postgres, workload: Workload) -> Iterator[Case]:
     # One table for each way, so that none pays for the rows of another.
-    def run(way: str, size: int, _round: int) -> Sample:
+    def run(way: str, size: int, lean: bool, _round: int) -> Sample:
         events = _events(lab, size, 1)
         batches = [workload.rows(size) for _ in range(events // size)]
-        peer.new_table(trigger=False)
+        peer.new_table(trigger=False, lean=lean)
         with peer.connect() as connection:
             append = peer.copy if way == "copy" else peer.insert_many
             return _threads([lambda number: append(connection, batches[number])], len(batches), events)
@@ -152,7 +159,7 @@ def _pg_cases(lab: Lab, peer: pg.Postgres, workload: Workload) -> Iterator[Case]
     def delayed(size: int, number: int) -> Sample:
         peer.set_option("commit_delay", _COMMIT_DELAY)
         try:
-            return run("copy", size, number)
+            return run("copy", size, False, number)
         finally:
             peer.set_option("commit_delay", "0")
 
@@ -165,7 +172,7 @@ def _pg_cases(lab: Lab, peer: pg.Postgres, workload: Workload) -> Iterator[Case]
 
             def append(number: int) -> None:
                 part = facts[number * size : (number + 1) * size]
-                peer.copy(connection, [(one.event_id, encode_json(one)) for one in part])
+                peer.copy(connection, [encode_row(one) for one in part])
 
             return _threads([append], events // size, events)
 
@@ -176,14 +183,21 @@ def _pg_cases(lab: Lab, peer: pg.Postgres, workload: Workload) -> Iterator[Case]
             "PostgreSQL",
             f"COPY of {size}, {words}",
             _UNIT,
-            partial(run, "copy", size),
+            partial(run, "copy", size, False),
         )
     yield Case(
         "append_batch/postgres/executemany/1000",
         "PostgreSQL",
         f"executemany of 1000, {words}",
         _UNIT,
-        partial(run, "executemany", 1000),
+        partial(run, "executemany", 1000, False),
+    )
+    yield Case(
+        "append_batch/postgres_lean/copy/1000",
+        "PostgreSQL, lean",
+        f"COPY of 1000, {words}",
+        _UNIT,
+        partial(run, "copy", 1000, True),
     )
     yield Case(
         "append_batch/postgres_delay/copy/1000",

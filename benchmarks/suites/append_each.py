@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from benchmarks.driving import drive_threads
-from benchmarks.lab import Case, Lab, Sample, interleave, missing_cases
+from benchmarks.lab import Case, Lab, Sample, interleave, missing_cases, number_of
 from benchmarks.limits import NullServer, durable_commits, null_server
 from benchmarks.own import OwnServer, own_server
 from benchmarks.peers import postgres as pg
@@ -59,7 +59,11 @@ def _own_cases(lab: Lab, server: OwnServer, workload: Workload) -> Iterator[Case
 
     for callers in _CALLERS:
         yield Case(
-            f"append_each/logproof/{callers}", "logproof", f"Append, {callers} callers", _UNIT, partial(each, callers)
+            f"append_each/logproof/{callers}",
+            "logproof",
+            f"Append, {number_of(callers, 'caller')}",
+            _UNIT,
+            partial(each, callers),
         )
     yield Case(
         f"append_each/sdk/{_SDK_CALLERS}",
@@ -83,7 +87,7 @@ def _limit_cases(lab: Lab, null: NullServer) -> Iterator[Case]:
         yield Case(
             f"append_each/null/{callers}",
             "null handler",
-            f"empty gRPC call, {callers} callers",
+            f"empty gRPC call, {number_of(callers, 'caller')}",
             "calls/s",
             partial(call, callers),
         )
@@ -93,29 +97,33 @@ def _limit_cases(lab: Lab, null: NullServer) -> Iterator[Case]:
 
 
 def _uma_cases(lab: Lab, peer: uma.UmaDb, workload: Workload) -> Iterator[Case]:
-    def each(clients: int, _round: int) -> Sample:
-        events = peer.events(workload.rows(_calls(lab, clients)))
+    def each(clients: int, lean: bool, _round: int) -> Sample:
+        events = peer.events(workload.rows(_calls(lab, clients)), lean=lean)
         return drive_threads(peer.appenders(clients, lambda number: [events[number]]), len(events)).sample(len(events))
 
     for clients in _CALLERS:
-        yield Case(
-            f"append_each/umadb/{clients}", "UmaDB", f"append of 1, {clients} clients", _UNIT, partial(each, clients)
-        )
+        words = f"append of 1, {number_of(clients, 'client')}"
+        yield Case(f"append_each/umadb/{clients}", "UmaDB", words, _UNIT, partial(each, clients, False))
+    yield Case("append_each/umadb_lean/64", "UmaDB, lean", "append of 1, 64 clients", _UNIT, partial(each, 64, True))
 
 
 def _pg_cases(lab: Lab, peer: pg.Postgres, workload: Workload) -> Iterator[Case]:
-    def each(clients: int, _round: int) -> Sample:
+    def each(clients: int, lean: bool, _round: int) -> Sample:
         # With the chain in a trigger more clients make it slower, so fewer rows say as much.
         rows = workload.rows(max(_calls(lab, clients) // (3 if clients > 16 else 1), clients))
-        peer.new_table(trigger=True)
-        inserters = peer.inserters(clients, rows)
-        return drive_threads(inserters, len(rows)).sample(len(rows))
+        peer.new_table(trigger=True, lean=lean)
+        with peer.inserters(clients, rows) as inserters:
+            return drive_threads(inserters, len(rows)).sample(len(rows))
 
+    words = "INSERT, chain in a trigger"
     for clients in _CALLERS:
         yield Case(
             f"append_each/postgres/{clients}",
             "PostgreSQL",
-            f"INSERT, chain in a trigger, {clients} clients",
+            f"{words}, {number_of(clients, 'client')}",
             _UNIT,
-            partial(each, clients),
+            partial(each, clients, False),
         )
+    yield Case(
+        "append_each/postgres_lean/64", "PostgreSQL, lean", f"{words}, 64 clients", _UNIT, partial(each, 64, True)
+    )

@@ -157,7 +157,7 @@ def _grow_peers(lab: Lab, stack: ExitStack, section: Section, rate: Curve) -> No
         Row(
             "growth/disk/postgres",
             "PostgreSQL",
-            "table with its two indexes",
+            "table with its indexes",
             "bytes/entry",
             [size / scale.peer_growth],
         )

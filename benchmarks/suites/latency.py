@@ -71,13 +71,14 @@ def _pg_cases(lab: Lab, peer: pg.Postgres, workload: Workload, capacity: float) 
         due = arrivals(capacity * share / 100, lab.scale.open_loop_seconds, lab.seed + number)
         rows = workload.rows(len(due))
         peer.new_table(trigger=True)
-        return _p99(open_loop_threads(peer.inserters(_PG_CLIENTS, rows), due))
+        with peer.inserters(_PG_CLIENTS, rows) as inserters:
+            return _p99(open_loop_threads(inserters, due))
 
     for share in _SHARES:
         yield Case(
             f"latency/postgres/{share}",
             "PostgreSQL",
-            f"the same offered load, chain in a trigger, {_PG_CLIENTS} clients, p99",
+            f"the load of {share} %, chain in a trigger, {_PG_CLIENTS} clients, p99",
             "ms",
             partial(load, share),
         )
