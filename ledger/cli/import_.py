@@ -37,7 +37,7 @@ from ledger.clock import SystemClock
 @format_option()
 @client_options
 def command(settings: Settings, paths: tuple[Path, ...], kind: str, rejects: Path, output_format: Format) -> None:
-    """Import files of events: files or folders, plain or gzipped.
+    """Import files of events: files or folders, plain or gzipped; - for stdin.
 
     Run it again after an interruption: records that are in the log already are recognised by their ids and bytes.
     Exit code 0: every record is in the log. 2: some were refused, and are in the file of rejects. Records that another
@@ -45,18 +45,18 @@ def command(settings: Settings, paths: tuple[Path, ...], kind: str, rejects: Pat
     """
     from ledger.cli.connect import open_ledger
     from ledger.cli.import_run import Import, RejectFile
-    from ledger.cli.import_sources import Kind, find_files, read_records
+    from ledger.cli.import_sources import STDIN, Kind, find_files, read_records, total_bytes
     from ledger.cli.progress import progress_bar
 
     files = find_files(paths)
-    if rejects.exists() and any(rejects.samefile(file) for file in files):
+    if rejects.exists() and any(rejects.samefile(file) for file in files if file != STDIN):
         raise click.UsageError(f"{rejects} is one of the files to import; name another with --rejects")
     clock = SystemClock()
     begin = clock.boottime_us()
     with open_ledger(settings) as ledger, RejectFile(rejects) as reject_file:
         run = Import(ledger, reject_file)
         try:
-            with progress_bar("importing", sum(file.stat().st_size for file in files), of_bytes=True) as progress:
+            with progress_bar("importing", total_bytes(files), of_bytes=True) as progress:
                 run.send_all(read_records(files, Kind(kind)), progress)
         except BaseException:
             say(f"stopped: {run.counts.words()}; run the same command again to go on, nothing will be there twice")
@@ -79,6 +79,7 @@ def command(settings: Settings, paths: tuple[Path, ...], kind: str, rejects: Pat
             "already_there": counts.already_there,
             "not_compared": counts.not_compared,
             "refused": counts.refused,
+            "passed_over": counts.passed_over,
             "rejects": str(rejects) if counts.refused else None,
             "tree_size": head.checkpoint.tree_size if head is not None else None,
         }

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self, TypeAlias
 
-from ledger.cli.import_sources import SourceRecord
+from ledger.cli.import_sources import WHOLE_FILE, SourceRecord
+from ledger.cli.output import say
 from ledger.client.receipt import Receipt
 from ledger.client.sync import Ledger
 from ledger.client.values import AppendOutcome, Sections
@@ -53,12 +54,14 @@ class Counts:
         already_there: In the log before, or earlier in this import.
         not_compared: Of those, the ones that are there by the server's word alone: no proof of their content.
         refused: In the file of rejects.
+        passed_over: Digest files, which hold no record; not among the records.
     """
 
     appended: int = 0
     already_there: int = 0
     not_compared: int = 0
     refused: int = 0
+    passed_over: int = 0
 
     @property
     def records(self) -> int:
@@ -68,9 +71,10 @@ class Counts:
     def words(self) -> str:
         """Return the counts in words."""
         not_compared = f" (of these {self.not_compared} with content not compared)" if self.not_compared else ""
+        passed_over = f"; {self.passed_over} digest files passed over" if self.passed_over else ""
         return (
             f"{self.records} records: {self.appended} appended, {self.already_there} already there{not_compared}, "
-            f"{self.refused} refused"
+            f"{self.refused} refused{passed_over}"
         )
 
 
@@ -158,9 +162,11 @@ class Import:
         batch: list[SourceRecord] = []
         size = 0
         for record in records:
-            if record.mapped is None:
-                assert record.error is not None
+            if record.error is not None:
                 self._refuse(record, record.error)
+                continue
+            if record.mapped is None:
+                self.counts.passed_over += 1
                 continue
             added = len(record.mapped.event) + len(record.mapped.personal)
             if batch and (len(batch) == BATCH_EVENTS or size + added > BATCH_BYTES):
@@ -222,6 +228,9 @@ class Import:
         progress(records[-1].position)
 
     def _refuse(self, record: SourceRecord, error: LedgerError) -> None:
+        if record.number == WHOLE_FILE:
+            # Many records may be missing behind this one; whoever counts lines would not see it.
+            say(f"{record.file} {error.message}")
         self._rejects.add(record, error)
         self.counts.refused += 1
 

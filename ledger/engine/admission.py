@@ -105,7 +105,7 @@ class Group:
                     slots.append(self._group_duplicate(request.principal, entry, self._positions[event_id]))
                 elif event_id in own:
                     if staged[own[event_id] - first_new] != entry:
-                        raise _reused(entry, None)
+                        raise _reused(entry, None, "comes twice in the batch")
                     slots.append(GroupSlot(own[event_id], Outcome.DUPLICATE))
                 else:
                     position = first_new + len(staged)
@@ -204,13 +204,13 @@ def _same_original(stored: bytes, sent: bytes) -> bool:
     return (mine.content, mine.sha256, mine.size) == (theirs.content, theirs.sha256, theirs.size)
 
 
-def _reused(entry: NewEntry, index: int | None) -> EventIdReusedError:
-    where = "" if index is None else f" at index {index}"
+def _reused(entry: NewEntry, index: int | None, where: str = "is in the log") -> EventIdReusedError:
+    at = "" if index is None else f" at index {index}"
     metadata = {"eventId": entry.event_id.decode()}
     if index is not None:
         metadata["leafIndex"] = str(index)
     return EventIdReusedError(
-        f"event id {entry.event_id.decode()} is in the log{where} with other bytes",
+        f"event id {entry.event_id.decode()} {where}{at} with other bytes",
         hint="retry with the bytes of the first attempt, or give a new event its own id",
         metadata=metadata,
     )

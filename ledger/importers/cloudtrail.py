@@ -2,14 +2,16 @@
 
 The mapping is `docs/cloudtrail.md`, row by row. What has no row, and a value that is too long for its field or of
 another type than its row says, stands in the `original` alone, which is the record byte for byte. The rule that must
-not break: the sections depend on the record and `MAPPING_VERSION` alone, and a change to them needs a new version.
+not break: the sections depend on the record and `MAPPING_VERSION` alone, and a change to them needs a new version. A
+new version changes the records that it is about and no other: each keeps the bytes, and names the version, since which
+records like it are mapped as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from ledger.errors import MalformedError
@@ -42,7 +44,10 @@ from ledger.events.event import (
 )
 from ledger.events.ids import derived_event_id
 from ledger.events.timestamps import parse_timestamp
+from ledger.importers.cloudtrail_fields import Fields, fitting
 from ledger.importers.cloudtrail_files import UnreadableRecord, split_file
+from ledger.importers.cloudtrail_insights import INSIGHT_ACTOR, insight_action, insight_metadata, is_insight
+from ledger.importers.cloudtrail_shapes import describe_wrapper
 from ledger.importers.cloudtrail_tables import (
     ACTOR_TYPES,
     AUTH_METHODS_BY_IDENTITY,
@@ -56,13 +61,15 @@ from ledger.importers.records import MappedRecord, encode_record
 
 __all__ = ["MAPPING_VERSION", "MappedRecord", "UnreadableRecord", "action_of", "map_record", "split_file"]
 
-MAPPING_VERSION: Final = 1
-"""Version of the mapping that `docs/cloudtrail.md` describes."""
+MAPPING_VERSION: Final = 2
+"""Version of the mapping that `docs/cloudtrail.md` describes; 2 brought Insights, and the names of services in China."""
 
 MEDIA_TYPE: Final = "application/json"
 """Media type of the original."""
 
-_SOURCE: Final = Source(service="aws-cloudtrail", sdk=f"logproof-cloudtrail/{MAPPING_VERSION}")
+_FIRST_VERSION: Final = 1
+_AWS_DOMAIN: Final = ".amazonaws.com"
+_AWS_DOMAIN_IN_CHINA: Final = ".amazonaws.com.cn"
 _NOT_WORD: Final = re.compile("[^A-Za-z0-9]+")
 _ACRONYM_END: Final = re.compile("([A-Z]+)([A-Z][a-z])")
 _WORD_START: Final = re.compile("([a-z0-9])([A-Z])")
@@ -87,26 +94,32 @@ def map_record(record: object, raw: bytes) -> MappedRecord:
         raise MalformedError(record.reason)
     if not isinstance(record, dict):
         raise MalformedError("is JSON, but not an object")
-    fields = _Fields(record)
+    wrapper = describe_wrapper(record)
+    if wrapper is not None:
+        raise MalformedError(wrapper)
+    fields = Fields(record)
+    is_of_insights = is_insight(fields)
+    moment = fields.required("eventTime")
     try:
-        occurred_at = parse_timestamp(fields.required("eventTime"))
+        occurred_at = parse_timestamp(moment)
     except MalformedError as error:
         raise MalformedError(f"eventTime {error.message}") from error
-    action = action_of(fields.required("eventSource"), fields.required("eventName"))
     foreign = fields.text("eventID", VALUE_MAX_BYTES).encode() or raw
     targets, target_names = _targets(fields)
     event = Event(
         event_id=derived_event_id(occurred_at, foreign),
-        action=action,
+        action=insight_action(fields)
+        if is_of_insights
+        else action_of(fields.required("eventSource"), fields.required("eventName")),
         occurred_at=occurred_at,
-        actor=_actor(fields),
+        actor=INSIGHT_ACTOR if is_of_insights else _actor(fields),
         targets=targets,
-        outcome=_outcome(fields),
+        outcome=Outcome.UNSPECIFIED if is_of_insights else _outcome(fields),
         reason_code=fields.text("errorCode", TEXT_MAX_BYTES["reason_code"]),
         auth=_auth(fields),
         request=_request(fields),
-        metadata=_metadata(fields),
-        source=_SOURCE,
+        metadata=_metadata(fields, insight_metadata(fields) if is_of_insights else {}),
+        source=_source(fields, is_of_insights=is_of_insights),
         correlation_id=fields.text("sharedEventID", TEXT_MAX_BYTES["correlation_id"]),
     )
     return encode_record(event, _personal(fields, target_names, raw))
@@ -122,11 +135,22 @@ def action_of(event_source: str, event_name: str) -> str:
     Raises:
         MalformedError: Nothing of a name is left, or the action would be longer than 128 characters.
     """
-    service = _segment("eventSource", event_source.lower().removesuffix(".amazonaws.com"))
+    domain = _AWS_DOMAIN_IN_CHINA if _is_in_china(event_source) else _AWS_DOMAIN
+    service = _segment("eventSource", event_source.lower().removesuffix(domain))
     action = f"aws.{service}.{_segment('eventName', event_name)}"
     if len(action) > ACTION_MAX_BYTES:
         raise MalformedError(f"eventName makes an action of {len(action)} characters; the limit is {ACTION_MAX_BYTES}")
     return action
+
+
+def _is_in_china(event_source: object) -> bool:
+    return isinstance(event_source, str) and event_source.lower().endswith(_AWS_DOMAIN_IN_CHINA)
+
+
+def _source(fields: Fields, *, is_of_insights: bool) -> Source:
+    is_of_this_version = is_of_insights or _is_in_china(fields.get("eventSource"))
+    version = MAPPING_VERSION if is_of_this_version else _FIRST_VERSION
+    return Source(service="aws-cloudtrail", sdk=f"logproof-cloudtrail/{version}")
 
 
 def _segment(field: str, name: str) -> str:
@@ -136,38 +160,7 @@ def _segment(field: str, name: str) -> str:
     return words if words[0].isalpha() else f"x{words}"
 
 
-class _Fields:
-    """Looks up values of a record by dotted path, and gives only those that fit their place."""
-
-    def __init__(self, record: Mapping[str, object]) -> None:
-        self.record = record
-
-    def get(self, path: str) -> object:
-        value: object = self.record
-        for name in path.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
-        return value
-
-    def required(self, path: str) -> str:
-        value = self.get(path)
-        if not isinstance(value, str) or not value:
-            raise MalformedError(f"{path} is missing" if value is None else f"{path} is not text")
-        return value
-
-    def text(self, path: str, max_bytes: int) -> str:
-        return _fitting(self.get(path), max_bytes)
-
-
-def _fitting(value: object, max_bytes: int) -> str:
-    if not isinstance(value, str):
-        return ""
-    try:
-        return value if len(value.encode()) <= max_bytes else ""
-    except UnicodeEncodeError:
-        return ""
-
-
-def _actor(fields: _Fields) -> Actor:
+def _actor(fields: Fields) -> Actor:
     principal = fields.text("userIdentity.principalId", VALUE_MAX_BYTES).partition(":")[0]
     invoked_by = fields.text("userIdentity.invokedBy", TEXT_MAX_BYTES["actor.id"])
     account = fields.text("userIdentity.accountId", TEXT_MAX_BYTES["actor.id"])
@@ -175,13 +168,13 @@ def _actor(fields: _Fields) -> Actor:
     role = fields.text("userIdentity.sessionContext.sessionIssuer.userName", ROLE_MAX_BYTES) if issuer_is_role else ""
     return Actor(
         type=_actor_type(fields),
-        id=_fitting(principal, TEXT_MAX_BYTES["actor.id"]) or invoked_by or account,
+        id=fitting(principal, TEXT_MAX_BYTES["actor.id"]) or invoked_by or account,
         on_behalf_of=fields.text("userIdentity.onBehalfOf.userId", TEXT_MAX_BYTES["actor.on_behalf_of"]),
         roles=(role,) if role else (),
     )
 
 
-def _actor_type(fields: _Fields) -> ActorType:
+def _actor_type(fields: Fields) -> ActorType:
     identity = fields.get("userIdentity.type")
     invoked = isinstance(fields.get("userIdentity.invokedBy"), str)
     if identity == "AWSAccount" and fields.get("userIdentity.accountId") == "ANONYMOUS_PRINCIPAL":
@@ -193,7 +186,7 @@ def _actor_type(fields: _Fields) -> ActorType:
     return ActorType.SERVICE if invoked else ActorType.UNKNOWN
 
 
-def _outcome(fields: _Fields) -> Outcome:
+def _outcome(fields: Fields) -> Outcome:
     code = fields.get("errorCode")
     if isinstance(code, str) and code.rpartition(".")[2] in DENIED_CODES:
         return Outcome.DENIED
@@ -203,7 +196,7 @@ def _outcome(fields: _Fields) -> Outcome:
     return Outcome.SUCCESS
 
 
-def _auth(fields: _Fields) -> Authentication | None:
+def _auth(fields: Fields) -> Authentication | None:
     key = fields.text("userIdentity.accessKeyId", TEXT_MAX_BYTES["auth.credential_id"])
     identity = fields.get("userIdentity.type")
     method = AUTH_METHODS_BY_KEY_PREFIX.get(key[:4], AuthMethod.UNSPECIFIED)
@@ -223,32 +216,34 @@ def _auth(fields: _Fields) -> Authentication | None:
     return None if auth == Authentication() else auth
 
 
-def _request(fields: _Fields) -> Request | None:
+def _request(fields: Fields) -> Request | None:
     request_id = fields.text("requestID", TEXT_MAX_BYTES["request.request_id"])
     return Request(request_id=request_id) if request_id else None
 
 
-def _metadata(fields: _Fields) -> tuple[MetadataEntry, ...]:
-    found: dict[str, str | bool] = {}
+def _metadata(fields: Fields, found: dict[str, str | bool]) -> tuple[MetadataEntry, ...]:
     for key, path in METADATA.items():
         value = fields.get(path)
         if isinstance(value, bool):
             found[key] = value
-        elif text := _fitting(value, VALUE_MAX_BYTES):
+        elif text := fitting(value, VALUE_MAX_BYTES):
             found[key] = text
     if is_ip_address(str(found.get("aws_source_address", ""))):
         del found["aws_source_address"]
     return tuple(MetadataEntry(key, found[key]) for key in sorted(found))
 
 
-def _targets(fields: _Fields) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+def _targets(fields: Fields) -> tuple[tuple[Target, ...], tuple[str, ...]]:
     """Return the targets and, aligned with them, their names; no names if none has one."""
     found: dict[tuple[Target, str], None] = {}
     resources = fields.get("resources")
     for resource in resources if isinstance(resources, list) else []:
         if isinstance(resource, dict):
-            found |= dict.fromkeys(_resource_target(_Fields(resource)))
-    for path, target_type in TARGET_PARAMETERS.get(str(fields.get("eventSource")), {}).items():
+            found |= dict.fromkeys(_resource_target(Fields(resource)))
+    event_source = str(fields.get("eventSource"))
+    if _is_in_china(event_source):
+        event_source = event_source.removesuffix(".cn")
+    for path, target_type in TARGET_PARAMETERS.get(event_source, {}).items():
         for value in _parameter_values(fields, path):
             found |= dict.fromkeys(_named_target(target_type, value))
     targets = list(found)[:TARGETS_MAX]
@@ -256,7 +251,7 @@ def _targets(fields: _Fields) -> tuple[tuple[Target, ...], tuple[str, ...]]:
     return tuple(target for target, _ in targets), names if any(names) else ()
 
 
-def _resource_target(resource: _Fields) -> Iterator[tuple[Target, str]]:
+def _resource_target(resource: Fields) -> Iterator[tuple[Target, str]]:
     arn = resource.text("ARN", TARGET_ID_MAX_BYTES) or resource.text("ARNPrefix", TARGET_ID_MAX_BYTES)
     parts = arn.split(":", _ARN_PARTS - 1)
     declared = resource.text("type", VALUE_MAX_BYTES)
@@ -272,14 +267,14 @@ def _resource_target(resource: _Fields) -> Iterator[tuple[Target, str]]:
 def _named_target(target_type: str, value: str) -> Iterator[tuple[Target, str]]:
     # Names of users are names of people; they go where they can be erased.
     if target_type == "aws_iam_user":
-        name = _fitting(value, TARGET_NAME_MAX_BYTES)
+        name = fitting(value, TARGET_NAME_MAX_BYTES)
         if name:
             yield Target(target_type), name
-    elif identifier := _fitting(value, TARGET_ID_MAX_BYTES):
+    elif identifier := fitting(value, TARGET_ID_MAX_BYTES):
         yield Target(target_type, identifier), ""
 
 
-def _parameter_values(fields: _Fields, path: str) -> list[str]:
+def _parameter_values(fields: Fields, path: str) -> list[str]:
     """Return the texts at a path of the request's parameters; `[]` stands for every element of a list."""
     before, is_list, after = path.partition("[]")
     value = fields.get(f"requestParameters.{before}")
@@ -291,12 +286,12 @@ def _parameter_values(fields: _Fields, path: str) -> list[str]:
     return [element for element in elements if isinstance(element, str)]
 
 
-def _personal(fields: _Fields, target_names: tuple[str, ...], raw: bytes) -> PersonalData:
+def _personal(fields: Fields, target_names: tuple[str, ...], raw: bytes) -> PersonalData:
     address = fields.text("sourceIPAddress", VALUE_MAX_BYTES)
     name = fields.text("userIdentity.userName", TEXT_MAX_BYTES["actor_email"])
     if not name:
         session = fields.text("userIdentity.principalId", VALUE_MAX_BYTES).partition(":")[2]
-        name = _fitting(session, TEXT_MAX_BYTES["actor_email"])
+        name = fitting(session, TEXT_MAX_BYTES["actor_email"])
     is_email = _EMAIL.fullmatch(name) is not None
     metadata = {key: fields.text(path, VALUE_MAX_BYTES) for key, path in PERSONAL_METADATA.items()}
     return PersonalData(

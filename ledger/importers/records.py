@@ -60,7 +60,8 @@ def parse_json(data: bytes) -> object:
 def describe_json_error(error: Exception) -> str:
     """Return in words why something is not JSON."""
     if isinstance(error, json.JSONDecodeError):
-        return f"is not JSON: {error.msg} at character {error.pos}"
+        # Some of Python's messages end in the word already.
+        return f"is not JSON: {error.msg.removesuffix(' at')} at character {error.pos}"
     if isinstance(error, UnicodeDecodeError):
         return f"is not UTF-8 at byte {error.start}"
     if isinstance(error, RecursionError):

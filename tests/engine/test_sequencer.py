@@ -102,8 +102,10 @@ def test_an_id_twice_in_a_batch_is_a_duplicate_of_the_first(lab: Lab) -> None:
 
 
 def test_an_id_twice_in_a_batch_with_other_bytes_is_refused(lab: Lab) -> None:
-    with pytest.raises(BatchConflictError):
+    with pytest.raises(BatchConflictError) as refused:
         lab.append(make_entry(1), make_entry(1, text="x"))
+    assert "comes twice in the batch with other bytes" in refused.value.message
+    assert "in the log" not in refused.value.message
 
 
 def test_the_same_event_in_two_requests_of_a_group_is_appended_once(lab: Lab) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ledger.cli import import_run
+from ledger.cli import import_run, import_sources
 from ledger.cli.import_sources import MAX_LINE_BYTES, Kind, find_files, read_records
 from ledger.errors import BatchInvalidError, BatchProblem, FieldViolation, InvalidEventError, OverloadedError
 from ledger.v1 import ledger_pb2
@@ -186,10 +188,6 @@ def test_nothing_to_read_is_bad_input(run: Run) -> None:
     assert run("import", "missing").code == 2
     assert run("import", "empty").code == 2
     assert run("import").code == 2
-    Path("torn.ndjson").write_bytes(gzip.compress(_line(0).encode())[:-4])
-    torn = run("import", "torn.ndjson")
-    assert torn.code == 2
-    assert "not whole gzip data" in torn.err
 
 
 @pytest.mark.usefixtures("server")
@@ -240,3 +238,118 @@ def test_the_file_of_rejects_is_none_of_the_inputs_and_no_link(run: Run) -> None
     Path("link").symlink_to("precious")
     assert run("import", "in.ndjson", "--rejects", "link").code == 2
     assert Path("precious").read_text() == "mine"
+
+
+def _rejects() -> list[tuple[str, int, str]]:
+    lines = map(json.loads, Path("import-rejects.ndjson").read_text().splitlines())
+    return [(Path(line["file"]).name, line["number"], line["message"]) for line in lines]
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda data: data[:-4], id="cut in its trailer"),
+        pytest.param(lambda data: data[:30], id="cut in its data"),
+        pytest.param(lambda data: data[:-6] + b"\0\0" + data[-4:], id="checksum"),
+    ],
+)
+def test_a_damaged_file_is_one_reject_and_the_other_files_are_imported(
+    run: Run, damage: Callable[[bytes], bytes]
+) -> None:
+    Path("in").mkdir()
+    Path("in/a.json.gz").write_bytes(damage(gzip.compress(json.dumps({"Records": [_record(0)]}).encode())))
+    Path("in/b.json.gz").write_bytes(gzip.compress(json.dumps({"Records": [_record(1)]}).encode()))
+
+    assert _counts(run, "--from", "cloudtrail", "in") == {"code": 2, "appended": 1, "already_there": 0, "refused": 1}
+    ((name, number, message),) = _rejects()
+    assert (name, number) == ("a.json.gz", 0)
+    assert "not whole gzip data" in message
+    again = run("import", "--from", "cloudtrail", "in")
+    assert "1 already there, 1 refused" in again.err
+    assert "a.json.gz is not whole gzip data" in again.err
+
+
+@pytest.mark.usefixtures("server")
+def test_lines_before_the_damage_of_a_file_are_imported_and_the_reject_says_where_it_ends(run: Run) -> None:
+    packed = gzip.compress("".join(_line(number) + "\n" for number in range(3)).encode())
+    Path("torn.ndjson").write_bytes(packed[:-6])
+    _write("whole.ndjson", [_line(7)])
+
+    counts = _counts(run, "torn.ndjson", "whole.ndjson")
+    assert (counts["code"], counts["appended"], counts["refused"]) == (2, 4, 1)
+    ((_, _, message),) = _rejects()
+    assert "what follows its line 3 was not read" in message
+
+
+@pytest.mark.usefixtures("server")
+def test_a_file_that_is_too_large_is_one_reject(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_sources, "MAX_FILE_BYTES", 300)
+    Path("in").mkdir()
+    Path("in/a.json").write_text(json.dumps({"Records": [_record(0), _record(1)]}))
+    Path("in/b.json").write_text(json.dumps({"Records": [_record(2)]}))
+
+    counts = _counts(run, "--from", "cloudtrail", "in")
+    assert (counts["code"], counts["appended"], counts["refused"]) == (2, 1, 1)
+    assert _rejects() == [("a.json", 0, "has more than 300 bytes unpacked; cut it into smaller files")]
+
+
+@pytest.mark.usefixtures("server")
+def test_a_bucket_as_cloudtrail_writes_it_is_imported_whole(run: Run) -> None:
+    digest = {"awsAccountId": "1", "digestS3Bucket": "b", "digestStartTime": "2023-07-10T11:45:00Z", "logFiles": []}
+    insight = {
+        "eventTime": "2023-07-10T11:45:00Z",
+        "eventID": "insight",
+        "insightDetails": {"state": "Start", "eventSource": "s3.amazonaws.com", "eventName": "GetObject"},
+    }
+    for name, value in (
+        ("CloudTrail/a.json", {"Records": [_record(0)]}),
+        ("CloudTrail-Digest/b.json", digest),
+        ("CloudTrail-Insight/c.json", {"Records": [insight]}),
+    ):
+        file = Path("AWSLogs/1", name)
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(value))
+
+    ran = run("import", "--from", "cloudtrail", "AWSLogs", "--format", "json")
+    found = json.loads(ran.out)
+    assert (ran.code, found["records"], found["appended"], found["passed_over"]) == (0, 2, 2, 1)
+    assert "1 digest files passed over" in ran.err
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (json.dumps({"Records": [_record(0), _record(1)]}, indent=2), "--from cloudtrail"),
+        (json.dumps({"Records": [_record(0)]}), "--from cloudtrail"),
+        (json.dumps([{"action": "a.b"}], indent=2), "jq -c '.[]' FILE"),
+        (json.dumps({"action": "a.b"}, indent=2), "jq -c '.' FILE"),
+    ],
+)
+def test_a_document_in_place_of_lines_is_one_reject_that_says_what_to_do(run: Run, document: str, says: str) -> None:
+    Path("a.json").write_text(document)
+
+    ran = run("import", "a.json")
+    assert ran.code == 2
+    ((_, number, message),) = _rejects()
+    assert number == 0
+    assert says in message
+    assert says in ran.err
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("packed", [False, True])
+def test_records_may_come_from_stdin(run: Run, monkeypatch: pytest.MonkeyPatch, *, packed: bool) -> None:
+    lines = "".join(_line(number) + "\n" for number in range(3)).encode()
+    _write("more.ndjson", [_line(9)])
+
+    def give_stdin() -> None:
+        data = io.BytesIO(gzip.compress(lines) if packed else lines)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(data)))
+
+    give_stdin()
+    assert _counts(run, "-", "more.ndjson") == {"code": 0, "appended": 4, "already_there": 0, "refused": 0}
+    give_stdin()
+    assert _counts(run, "-") == {"code": 0, "appended": 0, "already_there": 3, "refused": 0}
+    assert run("import", "-", "-").code == 2

@@ -17,10 +17,21 @@ import pytest
 
 from ledger.errors import MalformedError
 from ledger.events.codec import check_sections
-from ledger.events.event import Event, MetadataEntry, Original, PersonalData, Target
+from ledger.events.event import (
+    Actor,
+    ActorType,
+    Event,
+    MetadataEntry,
+    Original,
+    Outcome,
+    PersonalData,
+    Source,
+    Target,
+)
 from ledger.events.wire import read_event, read_personal
-from ledger.importers import cloudtrail_tables
+from ledger.importers import cloudtrail_insights, cloudtrail_tables
 from ledger.importers.cloudtrail import MAPPING_VERSION, UnreadableRecord, action_of, map_record, split_file
+from ledger.importers.cloudtrail_shapes import is_digest
 from tests.support.shared import shared_path
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -345,6 +356,7 @@ def test_mapped_bytes_of_this_version_do_not_change() -> None:
         ("signin.amazonaws.com", "ConsoleLogin", "aws.signin.console_login"),
         ("partner.example.com", "-2 Dinge größer", "aws.partner_example_com.x2_dinge_gr_er"),
         ("EC2.AMAZONAWS.COM", "x", "aws.ec2.x"),
+        ("ecs-tasks.amazonaws.com.cn", "RunTask", "aws.ecs_tasks.run_task"),
     ],
 )
 def test_names_become_an_action(source: str, name: str, action: str) -> None:
@@ -358,6 +370,26 @@ _LEAST: dict[str, Any] = {
 }
 
 
+_INSIGHT: dict[str, Any] = {
+    "eventVersion": "1.09",
+    "eventTime": "2026-02-20T14:30:00Z",
+    "awsRegion": "eu-west-1",
+    "eventID": "0f8a",
+    "eventType": "AwsCloudTrailInsight",
+    "recipientAccountId": "123456789012",
+    "sharedEventID": "12ed-33",
+    "insightDetails": {
+        "state": "Start",
+        "eventSource": "ec2.amazonaws.com",
+        "eventName": "StopInstances",
+        "errorCode": "AccessDenied",
+        "insightType": "ApiErrorRateInsight",
+        "insightContext": {"statistics": {"baseline": {"average": 0.5}, "insight": {"average": 7}}},
+    },
+    "eventCategory": "Insight",
+}
+
+
 @pytest.mark.parametrize(
     ("record", "message"),
     [
@@ -366,6 +398,16 @@ _LEAST: dict[str, Any] = {
         ({}, "eventTime is missing"),
         ({**_LEAST, "eventTime": 5}, "eventTime is not text"),
         ({**_LEAST, "eventTime": "yesterday"}, "eventTime is 'yesterday'; it is an RFC 3339 time"),
+        ({"detail-type": "AWS API Call via CloudTrail", "detail": _LEAST}, "jq -c .detail"),
+        ({"messageType": "DATA_MESSAGE", "logEvents": []}, "jq -r '.logEvents[].message'"),
+        ({"Events": [{"CloudTrailEvent": "{}"}]}, "jq -r '.Events[].CloudTrailEvent'"),
+        ({"events": [{"message": "{}"}]}, "jq -r '.events[].message'"),
+        (
+            {**_INSIGHT, "insightDetails": {"state": "Middle"}},
+            "insightDetails.state is 'Middle'; it is one of Start, End",
+        ),
+        ({**_INSIGHT, "insightDetails": {}}, "insightDetails.state is missing"),
+        ({**_INSIGHT, "eventName": "x"}, "eventSource is missing"),
         ({**_LEAST, "eventSource": None}, "eventSource is missing"),
         ({**_LEAST, "eventName": ""}, "eventName is not text"),
         ({**_LEAST, "eventName": "…"}, r"eventName is '\u2026', in which there is no letter or digit"),
@@ -375,6 +417,63 @@ _LEAST: dict[str, Any] = {
 def test_what_is_no_record_is_refused_with_the_reason(record: object, message: str) -> None:
     with pytest.raises(MalformedError, match=re.escape(message)):
         map_record(record, b"{}")
+
+
+def test_a_missing_field_is_named_once() -> None:
+    with pytest.raises(MalformedError) as caught:
+        map_record({}, b"{}")
+    assert caught.value.message == "eventTime is missing"
+
+
+def test_an_insight_is_an_event_of_cloudtrail_and_names_the_call_in_its_metadata() -> None:
+    raw = json.dumps(_INSIGHT).encode()
+    mapped = map_record(_INSIGHT, raw)
+    assert check_sections(mapped.event, mapped.personal) == mapped.event_id
+    event, personal = read_event(mapped.event), read_personal(mapped.personal)
+    rows = dict(_table("Insights"))
+    assert event.action == "aws.cloudtrail.insight_start"
+    assert rows["event.action"].startswith(event.action)
+    assert event.actor == Actor(ActorType.SERVICE, "cloudtrail.amazonaws.com")
+    assert event.outcome is Outcome.UNSPECIFIED
+    assert event.correlation_id == _INSIGHT["sharedEventID"]
+    assert event.source == Source(service="aws-cloudtrail", sdk="logproof-cloudtrail/2")
+    assert {entry.key: entry.value for entry in event.metadata} == {
+        "aws_event_category": "Insight",
+        "aws_event_id": "0f8a",
+        "aws_event_type": "AwsCloudTrailInsight",
+        "aws_event_version": "1.09",
+        "aws_insight_error_code": "AccessDenied",
+        "aws_insight_event_name": "StopInstances",
+        "aws_insight_event_source": "ec2.amazonaws.com",
+        "aws_insight_state": "Start",
+        "aws_insight_type": "ApiErrorRateInsight",
+        "aws_recipient_account_id": "123456789012",
+        "aws_region": "eu-west-1",
+    }
+    assert personal.original == Original("application/json", raw)
+    ended = {**_INSIGHT, "insightDetails": {"state": "End"}}
+    assert read_event(map_record(ended, b"{}").event).action == "aws.cloudtrail.insight_end"
+
+
+def test_documented_rows_of_insights_are_the_ones_in_use() -> None:
+    rows = {key: made for key, made in _table("Insights") if key.startswith("aws_")}
+    assert rows == cloudtrail_insights.INSIGHT_METADATA
+
+
+def test_a_record_with_a_call_of_its_own_is_mapped_as_ever_whatever_else_it_holds() -> None:
+    record = {**_LEAST, "insightDetails": {"state": "Start"}, "detail": {}, "logFiles": [], "digestS3Bucket": "b"}
+    event = read_event(map_record(record, b"{}").event)
+    assert event == read_event(map_record(_LEAST, b"{}").event)
+    assert event.source == Source(service="aws-cloudtrail", sdk="logproof-cloudtrail/1")
+    assert not is_digest(record)
+
+
+def test_a_service_in_china_is_mapped_as_elsewhere_under_a_version_of_its_own() -> None:
+    parameters = {"requestParameters": {"instanceId": "i-1"}}
+    here = read_event(map_record({**_LEAST, **parameters}, b"{}").event)
+    there = read_event(map_record({**_LEAST, **parameters, "eventSource": "ec2.amazonaws.com.cn"}, b"{}").event)
+    assert (there.action, there.targets) == (here.action, here.targets)
+    assert there.source == Source(service="aws-cloudtrail", sdk="logproof-cloudtrail/2")
 
 
 @pytest.mark.parametrize(

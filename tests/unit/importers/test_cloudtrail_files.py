@@ -103,3 +103,9 @@ def test_lines_after_what_is_not_json_are_given() -> None:
 
 def test_key_that_occurs_twice_does_not_stop_a_record() -> None:
     assert list(split_file(b'[{"a":1,"a":2}]')) == [(1, b'{"a":1,"a":2}', {"a": 2})]
+
+
+def test_no_word_of_the_reason_is_said_twice() -> None:
+    assert _unreadable(b'["open') == [
+        (1, "is not JSON: Unterminated string starting at character 1; nothing after it in the file was read")
+    ]
