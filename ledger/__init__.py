@@ -12,20 +12,76 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ledger.client import Ledger
     from ledger.errors import LedgerError, VerificationError
-    from ledger.events.event import Event, PersonalData
+    from ledger.events.event import (
+        Actor,
+        ActorType,
+        Authentication,
+        AuthMethod,
+        Change,
+        DataClassification,
+        DataContext,
+        Event,
+        FieldChange,
+        MetadataEntry,
+        Original,
+        Outcome,
+        PersonalData,
+        Request,
+        Source,
+        Target,
+        Truth,
+    )
     from ledger.evidence.receipts import verify_receipt
     from ledger.evidence.trusted import TrustedLog
 
 __version__ = "0.1.0"
 
-__all__ = ["Event", "Ledger", "LedgerError", "PersonalData", "TrustedLog", "VerificationError", "verify_receipt"]
+__all__ = [
+    "Actor",
+    "ActorType",
+    "AuthMethod",
+    "Authentication",
+    "Change",
+    "DataClassification",
+    "DataContext",
+    "Event",
+    "FieldChange",
+    "Ledger",
+    "LedgerError",
+    "MetadataEntry",
+    "Original",
+    "Outcome",
+    "PersonalData",
+    "Request",
+    "Source",
+    "Target",
+    "TrustedLog",
+    "Truth",
+    "VerificationError",
+    "verify_receipt",
+]
 
 _HOMES = {
+    "Actor": "ledger.events.event",
+    "ActorType": "ledger.events.event",
+    "AuthMethod": "ledger.events.event",
+    "Authentication": "ledger.events.event",
+    "Change": "ledger.events.event",
+    "DataClassification": "ledger.events.event",
+    "DataContext": "ledger.events.event",
     "Event": "ledger.events.event",
+    "FieldChange": "ledger.events.event",
     "Ledger": "ledger.client",
     "LedgerError": "ledger.errors",
+    "MetadataEntry": "ledger.events.event",
+    "Original": "ledger.events.event",
+    "Outcome": "ledger.events.event",
     "PersonalData": "ledger.events.event",
+    "Request": "ledger.events.event",
+    "Source": "ledger.events.event",
+    "Target": "ledger.events.event",
     "TrustedLog": "ledger.evidence.trusted",
+    "Truth": "ledger.events.event",
     "VerificationError": "ledger.errors",
     "verify_receipt": "ledger.evidence.receipts",
 }

@@ -6,11 +6,12 @@ like an e-mail address, a name, an IP address or a user agent are moved there an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypedDict
+from typing import Final, TypedDict, TypeVar, cast
 
-from ledger.errors import FieldViolation, InvalidEventError
+from ledger.errors import BatchInvalidError, BatchProblem, EventTooLargeError, FieldViolation, InvalidEventError
 from ledger.events.event import (
     Actor,
     ActorType,
@@ -28,13 +29,28 @@ from ledger.events.event import (
     Value,
 )
 from ledger.events.flat_keys import is_personal_key
+from ledger.events.value_types import VALUE_TYPES, check_types, describe_type, is_value
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_SIDES: Final = 2
+_HINT: Final = "docs/integrator.md says what an event says, and of which types"
+_ACTOR_TYPES: Final = {member.name.lower(): member for member in ActorType if member is not ActorType.UNSPECIFIED}
+_OUTCOMES: Final = {member.name.lower(): member for member in Outcome if member is not Outcome.UNSPECIFIED}
+# Arguments that are not named like the fields that they fill.
+_ARGUMENTS: Final = {"actor_email": "email", "actor_name": "name"}
+# The years 2000 to 2100 in these units; as microseconds, all of it is in the first weeks of 1970.
+_OTHER_UNITS: Final = {
+    "seconds": range(946_684_800, 4_102_444_800),
+    "milliseconds": range(946_684_800_000, 4_102_444_800_000),
+}
+
+_Given = TypeVar("_Given")
+_Encoded = TypeVar("_Encoded")
 
 
 class EventFields(TypedDict, total=False):
-    """What an append may say beside the action, the actor and the targets.
+    """What an append may say beside the action, the actor and the targets; None stands for left out.
 
     Attributes:
         outcome: How the action ended: an `Outcome`, or its name such as `denied`.
@@ -101,120 +117,280 @@ def build_event(
         action: resource.sub_resource.verb.
         actor: `TYPE:ID`, such as `user:user_123`, or the value; None if it is not said.
         targets: `TYPE:ID` each, or the values.
-        fields: The rest.
+        fields: The rest; None stands for left out.
         event_id: Id of the event.
         now_us: The present, microseconds since 1970 in UTC.
         source: The program that reports it.
 
     Raises:
-        InvalidEventError: Something cannot be read; limits are checked when the event is encoded.
+        InvalidEventError: Something cannot be read, or has another type than its field; names every such field. Limits
+            are checked when the event is encoded.
     """
+    words = _Words()
     unknown = sorted(set(fields) - EventFields.__annotations__.keys())
-    if unknown:
-        raise _invalid(
-            unknown[0], f"is not a field of an event; the fields are {', '.join(EventFields.__annotations__)}"
-        )
-    changes, personal_changes = _split_changes(fields.get("changes", {}), fields.get("personal_changes", {}))
-    metadata, personal_metadata = _split_metadata(fields.get("metadata", {}), fields.get("personal_metadata", {}))
-    occurred_at = fields.get("occurred_at")
+    for name in unknown:
+        words.refuse(name, f"is not a field of an event; the fields are {', '.join(EventFields.__annotations__)}")
+    given = cast("EventFields", {name: value for name, value in fields.items() if value is not None})
+    changes, personal_changes = words.changes(given)
+    metadata, personal_metadata = words.metadata(given)
+    occurred_at = given.get("occurred_at")
     event = Event(
         event_id=event_id,
         action=action,
-        occurred_at=now_us if occurred_at is None else to_microseconds(occurred_at),
-        actor=_actor(actor),
-        targets=tuple(_target(target) for target in targets),
-        outcome=_outcome(fields.get("outcome", Outcome.UNSPECIFIED)),
-        reason_code=fields.get("reason_code", ""),
-        auth=fields.get("auth"),
-        request=fields.get("request"),
-        change=fields.get("change"),
+        occurred_at=now_us if occurred_at is None else words.moment(occurred_at),
+        actor=words.actor(actor),
+        targets=tuple(words.target(target) for target in targets),
+        outcome=words.outcome(given.get("outcome", Outcome.UNSPECIFIED)),
+        reason_code=given.get("reason_code", ""),
+        auth=given.get("auth"),
+        request=given.get("request"),
+        change=given.get("change"),
         field_changes=changes,
-        data=fields.get("data"),
+        data=given.get("data"),
         metadata=metadata,
         source=source,
-        tenant_id=fields.get("tenant_id", ""),
-        correlation_id=fields.get("correlation_id", ""),
+        tenant_id=given.get("tenant_id", ""),
+        correlation_id=given.get("correlation_id", ""),
     )
     personal = PersonalData(
-        actor_email=fields.get("email", ""),
-        actor_name=fields.get("name", ""),
-        ip=fields.get("ip", ""),
-        peer_ip=fields.get("peer_ip", ""),
-        user_agent=fields.get("user_agent", ""),
-        description=fields.get("description", ""),
-        reason=fields.get("reason", ""),
-        target_names=tuple(fields.get("target_names", ())),
+        actor_email=given.get("email", ""),
+        actor_name=given.get("name", ""),
+        ip=given.get("ip", ""),
+        peer_ip=given.get("peer_ip", ""),
+        user_agent=given.get("user_agent", ""),
+        description=given.get("description", ""),
+        reason=given.get("reason", ""),
+        target_names=words.target_names(given.get("target_names", ())),
         field_changes=personal_changes,
         metadata=personal_metadata,
     )
+    for found in check_types(event, personal):
+        name = found.field.partition(".")[2]
+        words.refuse(_ARGUMENTS.get(name, name), found.description)
+    if words.violations:
+        raise InvalidEventError(words.violations, hint=_HINT)
     return event, None if personal == PersonalData() else personal
 
 
-def to_microseconds(moment: datetime) -> int:
-    """Return microseconds since 1970 in UTC.
+def check_call(
+    action: object,
+    actor: object,
+    targets: Sequence[object],
+    event: object,
+    personal: object,
+    fields: Mapping[str, object],
+) -> None:
+    """Return if a call names either an action with its facts or a whole event, and not parts of both.
 
     Raises:
-        InvalidEventError: The time has no time zone.
+        InvalidEventError: It does not, so that something would be left out in silence.
     """
-    if moment.tzinfo is None:
-        raise _invalid("occurred_at", "has no time zone; give one, such as datetime.now(UTC)")
-    return (moment - _EPOCH) // _MICROSECOND
+    if (action is None) == (event is None):
+        raise _invalid("event", "give either an action, or an event")
+    if event is None and personal is not None:
+        raise _invalid("personal", "goes with an event; beside an action, say email, ip, personal_metadata and so on")
+    if event is not None and (actor is not None or targets or fields):
+        name = "actor" if actor is not None else "targets" if targets else min(fields)
+        raise _invalid(name, "goes with an action; an event says it itself")
 
 
-def _actor(actor: Actor | str | None) -> Actor | None:
-    if actor is None or isinstance(actor, Actor):
-        return actor
-    kind, colon, identity = actor.partition(":")
-    names = {member.name.lower(): member for member in ActorType if member is not ActorType.UNSPECIFIED}
-    if not colon or kind not in names:
-        raise _invalid("actor", f"{actor!r} is not TYPE:ID with one of the types {', '.join(names)}")
-    return Actor(type=names[kind], id=identity)
+def check_event(event: Event, personal: PersonalData | None) -> None:
+    """Return if an event that a program made can be encoded as what it was meant to say; limits are checked then.
+
+    Raises:
+        InvalidEventError: A value has another type than its field, or the time is in another unit.
+    """
+    violations = check_types(event, personal)
+    if not violations:
+        unit = next((unit for unit, times in _OTHER_UNITS.items() if event.occurred_at in times), None)
+        if unit is not None:
+            violations = [
+                FieldViolation(
+                    "event.occurred_at", f"is {event.occurred_at}, which looks like {unit}; it is microseconds"
+                )
+            ]
+    if violations:
+        raise InvalidEventError(violations, hint=_HINT)
 
 
-def _target(target: Target | str) -> Target:
-    if isinstance(target, Target):
-        return target
-    kind, colon, identity = target.partition(":")
-    if not colon:
-        raise _invalid("target", f"{target!r} is not TYPE:ID, such as user:user_456")
-    return Target(type=kind, id=identity)
+def check_flat(flat: object, personal: object) -> None:
+    """Return if something can be a flat event.
+
+    Raises:
+        InvalidEventError: It is no mapping, or personal data came beside it.
+    """
+    if not isinstance(flat, Mapping):
+        raise _invalid("event", describe_type(flat, "a ledger.Event, or a flat event as a mapping"))
+    if personal is not None:
+        raise _invalid("personal", "goes with a ledger.Event; a flat event has keys for it, such as actor_email")
 
 
-def _outcome(outcome: Outcome | str) -> Outcome:
-    if isinstance(outcome, Outcome):
-        return outcome
-    names = {member.name.lower(): member for member in Outcome if member is not Outcome.UNSPECIFIED}
-    if outcome not in names:
-        raise _invalid("outcome", f"{outcome!r} is not one of {', '.join(names)}")
-    return names[outcome]
-
-
-def _split_changes(
-    changes: Mapping[str, tuple[Value | None, Value | None]],
-    personal: Mapping[str, tuple[Value | None, Value | None]],
-) -> tuple[tuple[FieldChange, ...], tuple[FieldChange, ...]]:
-    kept = [(path, pair) for path, pair in changes.items() if not is_personal_key(path.rpartition(".")[2])]
-    moved = [(path, pair) for path, pair in changes.items() if is_personal_key(path.rpartition(".")[2])]
+def with_source(event: Event, source: Source) -> Event:
+    """Return the event with the source where it names none, and with service and instance where it names neither."""
+    if event.source is None:
+        return replace(event, source=source)
+    named = event.source.service or event.source.instance
     return (
-        tuple(FieldChange(path, old, new) for path, (old, new) in kept),
-        tuple(FieldChange(path, old, new) for path, (old, new) in [*moved, *personal.items()]),
+        event
+        if named
+        else replace(event, source=replace(event.source, service=source.service, instance=source.instance))
     )
 
 
-def _split_metadata(
-    metadata: Mapping[str, Value], personal: Mapping[str, Value]
-) -> tuple[tuple[MetadataEntry, ...], tuple[MetadataEntry, ...]]:
-    moved = {key: value for key, value in metadata.items() if is_personal_key(key)}
-    kept = {key: value for key, value in metadata.items() if key not in moved}
-    both = moved.keys() & personal.keys()
-    if both:
-        raise _invalid(f"metadata.{min(both)}", "is given twice, once as personal metadata")
-    return _sorted_entries(kept), _sorted_entries({**moved, **personal})
+def join_targets(target: Target | str | None, targets: Sequence[Target | str]) -> list[Target | str]:
+    """Return all targets of a call.
+
+    Raises:
+        InvalidEventError: `targets` is no list.
+    """
+    if isinstance(targets, str) or not isinstance(targets, Sequence):
+        raise _invalid("targets", describe_type(targets, "a list of TYPE:ID; target takes a single one"))
+    return [*([] if target is None else [target]), *targets]
+
+
+def encode_each(events: Sequence[_Given], encode: Callable[[_Given], _Encoded]) -> list[_Encoded]:
+    """Return all events encoded.
+
+    Args:
+        events: The events.
+        encode: Encodes one.
+
+    Raises:
+        InvalidEventError: `events` is no list.
+        BatchInvalidError: Events break a rule; tells which.
+    """
+    if isinstance(events, str | bytes | Mapping) or not isinstance(events, Iterable):
+        raise _invalid("events", describe_type(events, "a list of events"))
+    encoded: list[_Encoded] = []
+    problems: list[BatchProblem] = []
+    size = 0
+    for position, event in enumerate(events):
+        size += 1
+        try:
+            encoded.append(encode(event))
+        except (InvalidEventError, EventTooLargeError) as error:
+            problems.append(BatchProblem(position, error))
+    if problems:
+        raise BatchInvalidError(problems, size)
+    return encoded
+
+
+class _Words:
+    """Reads the words of a call, and collects what cannot be read; what it then returns stands for nothing."""
+
+    def __init__(self) -> None:
+        self.violations: list[FieldViolation] = []
+
+    def refuse(self, name: str, description: str) -> None:
+        self.violations.append(FieldViolation(name, description))
+
+    def actor(self, actor: object) -> Actor | None:
+        if actor is None or isinstance(actor, Actor):
+            return actor
+        if not isinstance(actor, str):
+            self.refuse("actor", describe_type(actor, "TYPE:ID, such as user:user_123, or of type ledger.Actor"))
+            return None
+        kind, colon, identity = actor.partition(":")
+        if not colon or kind not in _ACTOR_TYPES:
+            self.refuse("actor", f"{actor!r} is not TYPE:ID with one of the types {', '.join(_ACTOR_TYPES)}")
+            return None
+        return Actor(type=_ACTOR_TYPES[kind], id=identity)
+
+    def target(self, target: object) -> Target:
+        if isinstance(target, Target):
+            return target
+        if not isinstance(target, str):
+            self.refuse("target", describe_type(target, "TYPE:ID, such as user:user_456, or of type ledger.Target"))
+            return Target()
+        kind, colon, identity = target.partition(":")
+        if not colon:
+            self.refuse("target", f"{target!r} is not TYPE:ID, such as user:user_456")
+        return Target(type=kind, id=identity)
+
+    def target_names(self, names: object) -> tuple[str, ...]:
+        if not isinstance(names, tuple | list):
+            self.refuse("target_names", describe_type(names, "a list of names"))
+            return ()
+        return tuple(names)
+
+    def outcome(self, outcome: object) -> Outcome:
+        if isinstance(outcome, Outcome):
+            return outcome
+        if not isinstance(outcome, str) or outcome not in _OUTCOMES:
+            self.refuse("outcome", f"{outcome!r} is not one of {', '.join(_OUTCOMES)}")
+            return Outcome.UNSPECIFIED
+        return _OUTCOMES[outcome]
+
+    def moment(self, moment: object) -> int:
+        if not isinstance(moment, datetime):
+            self.refuse(
+                "occurred_at", describe_type(moment, "a datetime with its time zone, such as datetime.now(UTC)")
+            )
+        elif moment.tzinfo is None:
+            self.refuse("occurred_at", "has no time zone; give one, such as datetime.now(UTC)")
+        else:
+            return (moment - _EPOCH) // _MICROSECOND
+        return 0
+
+    def changes(self, given: EventFields) -> tuple[tuple[FieldChange, ...], tuple[FieldChange, ...]]:
+        all_changes = self.pairs("changes", given.get("changes", {}))
+        moved = [change for change in all_changes if is_personal_key(change.path.rpartition(".")[2])]
+        kept = [change for change in all_changes if not is_personal_key(change.path.rpartition(".")[2])]
+        return tuple(kept), (*moved, *self.pairs("personal_changes", given.get("personal_changes", {})))
+
+    def pairs(self, name: str, changes: object) -> list[FieldChange]:
+        found: list[FieldChange] = []
+        for path, pair in self.items(name, changes):
+            at = f"{name}.{path}"
+            if not isinstance(pair, tuple | list) or len(pair) != _SIDES:
+                self.refuse(at, describe_type(pair, "a pair: the value before, and the value after"))
+                continue
+            for side, value in zip(("old", "new"), pair, strict=True):
+                if value is not None and not is_value(value):
+                    self.refuse(f"{at}.{side}", describe_type(value, f"{VALUE_TYPES}, or None where there is none"))
+                    break
+            else:
+                found.append(FieldChange(path, *pair))
+        return found
+
+    def metadata(self, given: EventFields) -> tuple[tuple[MetadataEntry, ...], tuple[MetadataEntry, ...]]:
+        kept = self.values("metadata", given.get("metadata", {}))
+        personal = self.values("personal_metadata", given.get("personal_metadata", {}))
+        moved = {key: value for key, value in kept.items() if is_personal_key(key)}
+        for key in sorted(moved.keys() & personal.keys()):
+            self.refuse(f"metadata.{key}", "is given twice, once as personal metadata")
+        return (
+            _sorted_entries({key: value for key, value in kept.items() if key not in moved}),
+            _sorted_entries({**moved, **personal}),
+        )
+
+    def values(self, name: str, metadata: object) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        for key, value in self.items(name, metadata):
+            if is_value(value):
+                found[key] = value
+            else:
+                self.refuse(f"{name}.{key}", describe_type(value, VALUE_TYPES))
+        return found
+
+    def items(self, name: str, mapping: object) -> Iterator[tuple[str, object]]:
+        if not isinstance(mapping, Mapping):
+            self.refuse(name, describe_type(mapping, "a mapping"))
+            return
+        for key, value in mapping.items():
+            if isinstance(key, str):
+                yield key, value
+            else:
+                self.refuse(name, f"has a key that {describe_type(key, 'text')}")
 
 
 def _sorted_entries(metadata: Mapping[str, Value]) -> tuple[MetadataEntry, ...]:
-    return tuple(MetadataEntry(key, metadata[key]) for key in sorted(metadata, key=str.encode))
+    # Surrogates sort here like characters; what cannot be encoded is refused by name later.
+    return tuple(
+        MetadataEntry(key, metadata[key])
+        for key in sorted(metadata, key=lambda key: key.encode("utf-8", "surrogatepass"))
+    )
 
 
 def _invalid(name: str, description: str) -> InvalidEventError:
-    return InvalidEventError([FieldViolation(name, description)])
+    return InvalidEventError([FieldViolation(name, description)], hint=_HINT)

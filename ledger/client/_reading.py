@@ -34,6 +34,7 @@ from ledger.v1 import ledger_pb2
 
 # Entries of one stream: each stream has to end within the time of a call.
 _WINDOW_ENTRIES = 16_384
+_INDEX_LIMIT = 1 << 63
 
 
 class Reading(Session):
@@ -87,11 +88,13 @@ class Reading(Session):
             follow: Go on as the log grows.
 
         Raises:
+            InvalidRequestError: The range begins before 0, or ends before it begins.
             IndexBeyondTreeError: The range is beyond the tree, and the log is not followed.
             StaleHeadError: The server's newest head is older than the trusted one.
             VerificationError: Something in the answers does not hold.
             LedgerError: The server refused, or could not be reached in time.
         """
+        _check_range(begin, end)
         head = self.checkpoint(allow_stale=False)
         size = head.checkpoint.tree_size
         if not follow and max(begin, end or 0) > size:
@@ -100,7 +103,9 @@ class Reading(Session):
                 hint="ask up to the tree size, or follow the log",
             )
         previous: bytes | None = None
-        for batch in self.stream_entries(begin, end if follow else min(size, end or size), view=view, follow=follow):
+        for batch in self.stream_entries(
+            begin, end if follow else size if end is None else min(size, end), view=view, follow=follow
+        ):
             if batch[-1].leaf_index >= head.checkpoint.tree_size:
                 head = self.checkpoint(allow_stale=False)
             check_chain(batch, begin, previous, self.origin)
@@ -300,6 +305,13 @@ class Reading(Session):
         return hashes
 
 
+def _check_range(begin: int, end: int | None) -> None:
+    if not 0 <= begin < _INDEX_LIMIT:
+        raise InvalidRequestError([FieldViolation("begin", f"is {begin}; indexes count from 0")])
+    if end is not None and not begin <= end < _INDEX_LIMIT:
+        raise InvalidRequestError([FieldViolation("end", f"is {end}; it is the index after the last, from {begin} on")])
+
+
 def _choose(
     request: ledger_pb2.GetEntryRequest | ledger_pb2.GetInclusionProofRequest | ledger_pb2.VerifyEntryRequest,
     leaf_index: int | None,
@@ -312,7 +324,7 @@ def _choose(
             [FieldViolation("entry", "give one of leaf_index, event_id and leaf_hash")],
         )
     if leaf_index is not None:
-        if not 0 <= leaf_index < 1 << 63:
+        if not 0 <= leaf_index < _INDEX_LIMIT:
             raise InvalidRequestError([FieldViolation("leaf_index", f"is {leaf_index}; indexes count from 0")])
         request.leaf_index = leaf_index
     elif event_id is not None:

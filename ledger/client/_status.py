@@ -167,7 +167,8 @@ def _batch_error(kind: type[BatchError], details: _Details) -> LedgerError:
     other = EventIdReusedError.reason if kind is BatchConflictError else InvalidEventError.reason
     problems = [
         BatchProblem(
-            position, described.get(position) or _problem(other, "event", "is refused; sent alone it says why")
+            position,
+            described.get(position) or _problem(other, "event", "the event is refused; sent alone it says why"),
         )
         for position in sorted(refused | described.keys())
     ]
@@ -185,7 +186,7 @@ def _batch_error(kind: type[BatchError], details: _Details) -> LedgerError:
 
 def _problem(reason: str, field: str, description: str) -> LedgerError:
     if reason == EventIdReusedError.reason:
-        return EventIdReusedError(f"the event id is in the log with other content: {description}")
+        return EventIdReusedError(description)
     if reason == EventTooLargeError.reason:
         return EventTooLargeError(description)
     return InvalidEventError([FieldViolation(field, description)])

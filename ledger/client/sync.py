@@ -24,7 +24,16 @@ from ledger.client._calls import (
     verify_append,
     verify_append_batch,
 )
-from ledger.client._events import EventFields, build_event
+from ledger.client._events import (
+    EventFields,
+    build_event,
+    check_call,
+    check_event,
+    check_flat,
+    encode_each,
+    join_targets,
+    with_source,
+)
 from ledger.client._reading import Reading
 from ledger.client._shared_proof import SharedProof
 from ledger.client.admin import Administration
@@ -36,7 +45,6 @@ from ledger.client.values import LogInfo, Sections, sections_size
 from ledger.clock import Clock, SystemClock
 from ledger.errors import (
     BatchTooLargeError,
-    FieldViolation,
     IndexBeyondTreeError,
     InvalidEventError,
     StateError,
@@ -58,6 +66,7 @@ MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 
 _SDK: Final = f"logproof-python/{__version__}"
 _BOOT_ID_BYTES: Final = 16
+_PAIR: Final = 2
 
 
 class MoreOptions(TypedDict, total=False):
@@ -197,8 +206,8 @@ class Ledger(Reading, Administration):
             VerificationError: The server's answer does not hold. Whatever the server did, nothing is proven.
             LedgerError: The server refused, or could not be reached in time; then repeat it with the same id.
         """
-        if (action is None) == (event is None):
-            raise InvalidEventError([FieldViolation("event", "give either an action, or an event")])
+        all_targets = join_targets(target, targets)
+        check_call(action, actor, all_targets, event, personal, fields)
         if event is not None:
             return self._append(*self._encode(event, personal), allow_unproven=allow_unproven)
         assert action is not None
@@ -206,7 +215,7 @@ class Ledger(Reading, Administration):
         built, built_personal = build_event(
             action,
             actor,
-            ([target] if target is not None else []) + list(targets),
+            all_targets,
             fields,
             event_id=given_id if given_id is not None else self._new_id(),
             now_us=self._clock.now_us(),
@@ -229,16 +238,16 @@ class Ledger(Reading, Administration):
             allow_unproven: Whether receipts without proof of the content will do, see `append`.
 
         Raises:
-            InvalidEventError: An event breaks a rule; found before anything is sent.
             BatchTooLargeError: There are too many events or bytes.
-            BatchError: The server refused events of the batch, so none was appended; tells which.
+            BatchError: Events break a rule, which is found before anything is sent, or the server refused them, so none
+                was appended; tells which.
             ContentUnprovenError: For an event at least, nothing proves that it is there with the content that was
                 sent; carries the receipts of all.
             StateError: The events are in the log, proven, but the new head could not be kept on disk.
             VerificationError: The server's answer does not hold.
             LedgerError: The server refused, or could not be reached in time; then repeat it.
         """
-        encoded = [self._encode(*item) if isinstance(item, tuple) else self._encode(item, None) for item in events]
+        encoded = encode_each(events, self._encode_item)
         return self._append_batch(
             [sections for sections, _, _ in encoded],
             [event_id for _, event_id, _ in encoded],
@@ -382,10 +391,19 @@ class Ledger(Reading, Administration):
     def _encode(self, event: Event | Mapping[str, object], personal: PersonalData | None) -> tuple[Sections, str, bool]:
         """Return the sections, the event id, and whether the id was made here."""
         if isinstance(event, Event):
+            check_event(event, personal)
             return _encode(event, personal), event.event_id, False
+        check_flat(event, personal)
         new_id = "event_id" not in event
         built, built_personal = from_flat(event, event_id=self._new_id(), now_us=self._clock.now_us())
+        if new_id:
+            built = with_source(built, self._source(numbered=True))
         return _encode(built, built_personal), built.event_id, new_id
+
+    def _encode_item(
+        self, item: Event | Mapping[str, object] | tuple[Event, PersonalData | None]
+    ) -> tuple[Sections, str, bool]:
+        return self._encode(*item) if isinstance(item, tuple) and len(item) == _PAIR else self._encode(item, None)
 
     def _new_id(self) -> str:
         return new_event_id(self._clock.now_us() // 1000, os.urandom(ID_RANDOM_BYTES))

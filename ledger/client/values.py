@@ -1,6 +1,7 @@
 """What the client hands out: plain values, verified where the server's word can be checked.
 
-The rule that must not break: nothing of the generated code leaks out of the client, and no secret shows in a `repr`.
+The rule that must not break: nothing of the generated code leaks out of the client, and neither a secret nor personal
+data shows in a `repr`, which ends up in other logs.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ class Sections:
         personal: Serialised personal data, at most 60 KiB; empty for none.
     """
 
-    event: bytes
-    personal: bytes = b""
+    event: bytes = field(repr=False)
+    personal: bytes = field(default=b"", repr=False)
 
     @property
     def size(self) -> int:
@@ -92,8 +93,8 @@ class SectionContent:
     """
 
     state: SectionState
-    content: bytes = b""
-    salt: bytes = b""
+    content: bytes = field(default=b"", repr=False)
+    salt: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Entry:
     event_section: SectionContent
     personal_section: SectionContent
     event: Event | None
-    personal: PersonalData | None
+    personal: PersonalData | None = field(repr=False)
     head: Head
     notes: tuple[str, ...] = ()
 

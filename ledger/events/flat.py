@@ -201,7 +201,7 @@ class _Reader:
                 into = values[parent] if parent in values else nested.setdefault(parent, {})
                 into[name] = self.field(key, FIELDS[path], value)
             elif key not in FLAT_KEYS:
-                near = difflib.get_close_matches(key, FLAT_KEYS, 1)
+                near = difflib.get_close_matches(str(key), FLAT_KEYS, 1)
                 meant = f"; {near[0]} is" if near else ""
                 self.refuse(_shown(key), f"is no key of a flat event{meant}; further facts belong in metadata")
         for parent, fields in nested.items():
@@ -320,6 +320,10 @@ class _Reader:
                 continue
             for key, raw in entries.items():
                 at = f"{section}.{_shown(key)}"
+                # JSON has no other keys; a mapping that a program made may.
+                if not isinstance(key, str):
+                    self.refuse(at, "is a key of another type; it is text")
+                    continue
                 value = self.value(at, raw)
                 if key in public or key in private:
                     self.refuse(at, "is in metadata too; keys are unique over both")
@@ -369,4 +373,5 @@ def _entries(values: Mapping[str, Value]) -> tuple[MetadataEntry, ...]:
 
 
 def _shown(key: object) -> str:
-    return ascii(key)[1:-1][:_SHOWN]
+    text = ascii(key)
+    return (text[1:-1] if isinstance(key, str) else text)[:_SHOWN]

@@ -29,7 +29,7 @@ def test_python_of_the_page_runs_in_its_order(tmp_path: Path, monkeypatch: pytes
         names["ledger"].close()
     saved = verify_receipt((tmp_path / "role-change.tlog-proof").read_bytes(), parse_verifier_key(key))
 
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     assert [receipt.proves_content for receipt in names["receipts"]] == [True, True]
     assert saved.event == names["receipt"].verify().event
     assert names["proof"].leaf_index == saved.leaf_index

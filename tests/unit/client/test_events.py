@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from ipaddress import IPv4Address
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -10,11 +14,15 @@ from ledger.events.codec import encode_sections
 from ledger.events.event import (
     Actor,
     ActorType,
+    Authentication,
+    Change,
+    DataContext,
     Event,
     FieldChange,
     MetadataEntry,
     Outcome,
     PersonalData,
+    Request,
     Source,
     Target,
 )
@@ -111,3 +119,86 @@ def test_what_cannot_be_read_is_refused_by_name(fields: dict[str, object], name:
     with pytest.raises(InvalidEventError) as caught:
         _build(**fields)  # type: ignore[arg-type]
     assert caught.value.violations[0].field == name
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "says"),
+    [
+        ({"email": 5}, "email", "is of type int; it is text"),
+        ({"name": ["Al"]}, "name", "is of type list; it is text"),
+        ({"ip": IPv4Address("192.0.2.1")}, "ip", "is of type IPv4Address; it is text"),
+        ({"user_agent": b"x"}, "user_agent", "is of type bytes; it is text"),
+        ({"tenant_id": 5}, "tenant_id", "is of type int; it is text"),
+        ({"reason_code": uuid4()}, "reason_code", "is of type UUID; it is text"),
+        ({"actor": 5}, "actor", "is of type int; it is TYPE:ID"),
+        ({"actor": Actor(type="user")}, "actor.type", "it is of type ledger.ActorType"),  # type: ignore[arg-type]
+        ({"actor": Actor(roles="admin")}, "actor.roles", "it is a tuple"),  # type: ignore[arg-type]
+        ({"targets": (5,)}, "target", "is of type int; it is TYPE:ID"),
+        ({"outcome": 2}, "outcome", "2 is not one of success"),
+        ({"outcome": ["denied"]}, "outcome", "is not one of"),
+        ({"auth": {"method": "passkey"}}, "auth", "is of type dict; it is of type ledger.Authentication"),
+        ({"auth": Authentication(mfa=True)}, "auth.mfa", "it is of type ledger.Truth"),  # type: ignore[arg-type]
+        ({"request": "r"}, "request", "it is of type ledger.Request"),
+        ({"request": Request(trace_id="00" * 16)}, "request.trace_id", "it is bytes"),  # type: ignore[arg-type]
+        ({"change": Change(approvers=("u", None))}, "change.approvers[1]", "is None; it is text"),  # type: ignore[arg-type]
+        ({"data": DataContext(record_count=True)}, "data.record_count", "it is a whole number"),
+        ({"occurred_at": "2026-02-20T14:30:00Z"}, "occurred_at", "it is a datetime with its time zone"),
+        ({"occurred_at": 1_771_597_800}, "occurred_at", "it is a datetime with its time zone"),
+        ({"target_names": "AB"}, "target_names", "is of type str; it is a list of names"),
+        ({"target_names": [5]}, "target_names[0]", "is of type int; it is text"),
+        ({"metadata": {"x": None}}, "metadata.x", "is None; it is text, a whole number"),
+        ({"metadata": {"x": uuid4()}}, "metadata.x", "is of type UUID; it is text"),
+        ({"metadata": {"x": Decimal("1.10")}}, "metadata.x", "is of type Decimal"),
+        ({"metadata": {"x": {"y": 1}}}, "metadata.x", "is of type dict"),
+        ({"metadata": {5: "x"}}, "metadata", "has a key that is of type int; it is text"),
+        ({"metadata": [("a", 1)]}, "metadata", "is of type list; it is a mapping"),
+        ({"personal_metadata": {"x": b""}}, "personal_metadata.x", "is of type bytes"),
+        ({"changes": {"country": "DE"}}, "changes.country", "is of type str; it is a pair"),
+        ({"changes": {"country": ("DE",)}}, "changes.country", "it is a pair"),
+        ({"changes": {"country": ("DE", b"AT")}}, "changes.country.new", "is of type bytes"),
+        ({"changes": {"country": {"old": "DE", "new": "AT"}}}, "changes.country", "it is a pair"),
+        ({"changes": "x"}, "changes", "is of type str; it is a mapping"),
+        ({"personal_changes": {"x": 5}}, "personal_changes.x", "it is a pair"),
+    ],
+    ids=str,
+)
+def test_another_type_is_refused_by_name_and_never_turned_into_something_else(
+    fields: dict[str, object], name: str, says: str
+) -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        _build(**fields)  # type: ignore[arg-type]
+    (violation,) = caught.value.violations
+    assert violation.field == name
+    assert says in violation.description
+
+
+def test_every_field_that_is_wrong_is_named_at_once() -> None:
+    wrong: Any = {"email": 1, "ip": 2, "metadata": {"a": None}}
+    of_no_type: Any = object()
+    with pytest.raises(InvalidEventError) as caught:
+        build_event(of_no_type, "x", (), wrong, event_id=of_no_type, now_us=1, source=Source())
+    assert {violation.field for violation in caught.value.violations} == {
+        "actor",
+        "metadata.a",
+        "event_id",
+        "action",
+        "email",
+        "ip",
+    }
+
+
+def test_none_stands_for_left_out() -> None:
+    nothing: Any = dict.fromkeys(name for name in EventFields.__annotations__ if name != "event_id")
+    assert _build(**nothing) == _build()
+
+
+def test_lists_do_where_tuples_do() -> None:
+    event, personal = _build(changes={"role": ["a", None]}, targets=("user:u",), target_names=["Al"])
+    assert event.field_changes == (FieldChange("role", "a", None),)
+    assert personal == PersonalData(target_names=("Al",))
+
+
+def test_text_that_utf8_cannot_encode_is_refused_by_the_limits() -> None:
+    event, personal = _build(metadata={"\ud800": "x"})
+    with pytest.raises(InvalidEventError):
+        encode_sections(event, personal)

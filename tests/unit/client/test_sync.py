@@ -7,8 +7,10 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from google.protobuf.message import Message
@@ -20,6 +22,7 @@ from ledger.client.unpinned import connect_unpinned
 from ledger.client.values import AppendOutcome, EntryView, HeadKind, Sections, SectionState
 from ledger.errors import (
     BatchConflictError,
+    BatchInvalidError,
     BatchTooLargeError,
     ContentMismatchError,
     EntryNotFoundError,
@@ -35,7 +38,7 @@ from ledger.errors import (
     StateError,
 )
 from ledger.events.codec import encode_sections
-from ledger.events.event import Event, PersonalData
+from ledger.events.event import Event, MetadataEntry, PersonalData
 from ledger.evidence import Level, parse_receipt, verify_receipt
 from ledger.merkle import hash_leaf, verify_inclusion
 from ledger.notes import parse_verifier_key
@@ -180,7 +183,7 @@ def test_invalid_event_is_refused_before_it_is_sent(server: LyingServer, ledger:
         ledger.append("User.x")
     with pytest.raises(InvalidEventError):
         ledger.append("ledger.key.created")
-    with pytest.raises(InvalidEventError):
+    with pytest.raises(BatchInvalidError):
         ledger.append_batch([FLAT, {**FLAT, "action": "User.x"}])
     with pytest.raises(InvalidEventError, match="either"):
         ledger.append()
@@ -231,6 +234,108 @@ def test_conflicts_of_a_batch_are_told_by_position(ledger: Ledger) -> None:
             ]
         )
     assert [problem.position for problem in caught.value.problems] == [1]
+
+
+_GOOD = Event(event_id="e1", action="a.b", occurred_at=1)
+
+
+def test_every_bad_event_of_a_batch_is_told_by_position_before_anything_is_sent(
+    server: LyingServer, ledger: Ledger
+) -> None:
+    batch: list[Any] = [
+        FLAT,
+        None,
+        {**FLAT, "action": "User.x"},
+        _GOOD,
+        replace(_GOOD, tenant_id=cast("Any", 5)),
+        (_GOOD, "x"),
+        (_GOOD, None, None),
+        {**FLAT, 5: "x"},
+        replace(_GOOD, metadata=(MetadataEntry("a", "x" * 2048),) * 17),
+        {**FLAT, "metadata": {5: "x"}},
+    ]
+    with pytest.raises(BatchInvalidError) as caught:
+        ledger.append_batch(batch)
+
+    assert [problem.position for problem in caught.value.problems] == [1, 2, 4, 5, 6, 7, 8, 9]
+    assert caught.value.batch_size == 10
+    assert isinstance(caught.value.problems[0].error, InvalidEventError)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("batch", [None, 5, "ab", {"action": "a.b"}])
+def test_what_is_no_list_of_events_is_refused(ledger: Ledger, batch: Any) -> None:
+    with pytest.raises(InvalidEventError, match="it is a list of events"):
+        ledger.append_batch(batch)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"event": _GOOD, "outcome": "denied"},
+        {"event": _GOOD, "actor": "user:u1"},
+        {"event": _GOOD, "target": "user:u1"},
+        {"event": {"action": "a.b"}, "personal": PersonalData(actor_email="a@x")},
+        {"action": "a.b", "personal": PersonalData(actor_email="a@x")},
+        {"action": "a.b", "targets": "user:u1"},
+        {"action": "a.b", "targets": None},
+        {"event": 5},
+        {"event": replace(_GOOD, outcome=cast("Any", 2))},
+        {"event": replace(_GOOD, occurred_at=1_771_597_800)},
+        {"event": replace(_GOOD, occurred_at=1_771_597_800_123)},
+        {"event": _GOOD, "personal": PersonalData(actor_email=None)},  # type: ignore[arg-type]
+    ],
+    ids=str,
+)
+def test_nothing_of_a_call_is_left_out_or_taken_for_something_else(
+    server: LyingServer, ledger: Ledger, call: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidEventError):
+        ledger.append(**call)
+    assert server.requests == []
+
+
+def test_service_and_instance_stand_in_every_event_whose_id_is_made_here(server: LyingServer, tmp_path: Path) -> None:
+    options = {"LOGPROOF_SERVICE": "billing", "LOGPROOF_INSTANCE": "b-1", "LOGPROOF_STATE": str(tmp_path)}
+    environment = {"LOGPROOF_ADDRESS": server.address, "LOGPROOF_API_KEY": API_KEY, **options}
+    with Ledger.from_env({**environment, "LOGPROOF_VERIFIER_KEY": server.verifier_key}) as ledger:
+        ledger.append("a.b")
+        ledger.append(event=FLAT)
+        ledger.append_batch([FLAT, {**FLAT, "source_version": "2"}, {**FLAT, "source_service": "other"}])
+        ledger.append_batch([{**FLAT, "event_id": "mine"}, _GOOD])
+        events = [entry.event for entry in ledger.read_entries()]
+    sources = [event.source for event in events if event is not None]
+
+    assert [source and (source.service, source.instance) for source in sources] == [
+        *[("billing", "b-1")] * 4,
+        ("other", ""),
+        None,
+        None,
+    ]
+    assert [source.sequence for source in sources[:3] if source] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("begin", "end"), [(-1, None), (3, 2), (0, -1), (1 << 63, None), (0, 1 << 63)])
+def test_range_that_is_none_is_refused(ledger: Ledger, begin: int, end: int | None) -> None:
+    with pytest.raises(InvalidRequestError):
+        next(ledger.read_entries(begin, end))
+
+
+def test_empty_range_has_no_entries(ledger: Ledger) -> None:
+    ledger.append("a.b")
+    assert list(ledger.read_entries(0, 0)) == []
+
+
+def test_personal_data_and_salts_show_in_no_repr(ledger: Ledger) -> None:
+    receipt = ledger.append("a.b", email="zoe@example.com", metadata={"note": "shown"})
+    entry = ledger.get(receipt.leaf_index, view=EntryView.FULL)
+
+    assert entry.personal == PersonalData(actor_email="zoe@example.com")
+    for shown in map(repr, (entry, receipt, receipt.sections, entry.personal_section, entry.event_section)):
+        assert "zoe" not in shown
+        assert repr(entry.personal_section.salt) not in shown
+        assert repr(entry.event_section.salt) not in shown
+    assert "a.b" in repr(entry)
 
 
 def test_batch_above_its_limits_is_refused_here(ledger: Ledger) -> None:
