@@ -21,6 +21,7 @@ from ledger.events.schema import EVENT, PERSONAL_DATA, Field, Kind, Message, T_c
 
 _FIXED_SIZES: Final[dict[int, int]] = {WireType.FIXED64: 8, WireType.FIXED32: 4}
 _VARINT_MAX_BYTES: Final = 10
+_VARINT_MAX: Final = (1 << 64) - 1
 _CONTINUES: Final = 0x80
 _UNSIGNED: Final = struct.Struct("<Q")
 _SIGNED: Final = struct.Struct("<q")
@@ -170,6 +171,8 @@ def _read_varint(data: bytes, offset: int, end: int, path: str) -> tuple[int, in
         if byte < _CONTINUES:
             if byte == 0 and shift:
                 raise _refusal(path, f"has an overlong varint at byte {offset} of the section")
+            if value > _VARINT_MAX:
+                raise _refusal(path, f"has a varint above 64 bits at byte {offset} of the section")
             return value, position + 1
         shift += 7
     raise _refusal(path, f"has a varint that does not end, at byte {offset} of the section")

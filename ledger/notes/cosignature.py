@@ -97,7 +97,10 @@ def cosignature_time(signature: bytes) -> int:
 
 
 def cosignatures_of(opened: OpenedNote) -> tuple[Cosignature, ...]:
-    """Return the cosignatures among the verified signatures of a note, in the order of their lines."""
+    """Return the cosignatures among the verified signatures of a note, one for each witness, in the order of their lines.
+
+    Where a witness cosigned more than once, the first line stands for it.
+    """
     return tuple(
         Cosignature(verified.verifier, cosignature_time(verified.signature.signature))
         for verified in opened.verified
@@ -116,6 +119,6 @@ def verify_cosignatures(note: bytes, witnesses: Sequence[CosignatureVerifier]) -
 
     Raises:
         MalformedError: The note does not have the form of a note.
-        InvalidSignatureError: A known witness's line is invalid or there twice, or no known witness cosigned.
+        InvalidSignatureError: A known witness's line is invalid, or no known witness cosigned.
     """
     return cosignatures_of(open_note(note, witnesses))

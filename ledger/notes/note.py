@@ -120,8 +120,8 @@ class OpenedNote:
 
     Attributes:
         text: The signed text, ending in a newline.
-        verified: The valid signatures of known keys, in the order of their lines; at least one.
-        unverified: The signatures of unknown keys, in the order of their lines; they say nothing.
+        verified: The valid signatures of known keys, one for each key, in the order of their lines; at least one.
+        unverified: The signatures of unknown keys, each once, in the order of their lines; they say nothing.
     """
 
     text: str
@@ -173,7 +173,8 @@ def format_note(note: Note) -> bytes:
 def open_note(data: bytes, verifiers: Sequence[Verifier]) -> OpenedNote:
     """Read a note and verify each signature of a known key.
 
-    A line belongs to a known key if name and key id both agree; lines of other keys are kept and say nothing.
+    A line belongs to a known key if name and key id both agree; lines of other keys are kept and say nothing. Each line
+    of a known key must verify, and the first one of each key stands for it.
 
     Args:
         data: The note, at most `MAX_NOTE_BYTES` bytes.
@@ -181,7 +182,7 @@ def open_note(data: bytes, verifiers: Sequence[Verifier]) -> OpenedNote:
 
     Raises:
         MalformedError: The note does not have the form of a note.
-        InvalidSignatureError: A known key's signature is invalid or there twice, or no known key signed.
+        InvalidSignatureError: A known key's signature is invalid, or no known key signed.
         ValueError: Two different verifiers have the same name and key id.
     """
     known: dict[tuple[str, int], Verifier] = {}
@@ -191,16 +192,16 @@ def open_note(data: bytes, verifiers: Sequence[Verifier]) -> OpenedNote:
     note = parse_note(data)
     message = note.text.encode("utf-8")
     verified: dict[tuple[str, int], VerifiedSignature] = {}
-    unverified = []
+    unverified: dict[Signature, None] = {}
     for line in note.signatures:
         identity = (line.name, line.key_id)
         if identity not in known:
-            unverified.append(line)
+            # As a mapping for its order: the same line again says nothing more.
+            unverified[line] = None
             continue
-        if identity in verified:
-            raise InvalidSignatureError(f"the note has two signatures of key {line.name} ({line.key_id:08x})")
+        # Each must hold, also a repeated one; and a key counts once, however often it signed.
         known[identity].verify(message, line.signature)
-        verified[identity] = VerifiedSignature(known[identity], line)
+        verified.setdefault(identity, VerifiedSignature(known[identity], line))
     if not verified:
         raise InvalidSignatureError(
             f"none of the note's {len(unverified)} signatures is of a known key",

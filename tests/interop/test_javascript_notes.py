@@ -61,7 +61,11 @@ _NOTES: dict[str, tuple[bytes, bool]] = {
     "no lines": (b"text\n\n", False),
     "1,000,000 bytes": (_note(b"a" * (1_000_000 - len(_note(b"\n"))) + b"\n"), True),
     "1,000,001 bytes": (_note(b"a" * (1_000_001 - len(_note(b"\n"))) + b"\n"), False),
-    "signature of the log twice": (_note(b"text\n", _signature_line(b"text\n")), False),
+    "signature of the log twice": (_note(b"text\n", _signature_line(b"text\n")), True),
+    "signature of the log twice, and a bad one": (
+        _note(b"text\n", _signature_line(b"text\n"), _signature_line(b"other\n")),
+        False,
+    ),
     "bad signature of the log after a good one": (_note(b"text\n", _signature_line(b"other\n")), False),
     "short signature of the log": (_note(b"text\n", _unknown(VERIFIER.name, _KEY_ID + b"1")), False),
     "signature of no bytes": (_note(b"text\n", _unknown(payload=b"1234")), False),

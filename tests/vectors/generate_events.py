@@ -275,6 +275,9 @@ def _sections() -> Iterator[tuple[str, str, bytes]]:
         ("cut off in a text", _HEADER + b"\x42\x05x"),
         ("cut off in a number", _HEADER[:-1]),
         ("varint without end", _HEADER + b"\xff" * 11),
+        ("schema 2 with the largest tag", _HEADER[2:] + b"\x08\x02\xf8" + b"\xff" * 8 + b"\x01\x05"),
+        ("schema 2 with a tag above 64 bits", _HEADER[2:] + b"\x08\x02\xf8" + b"\xff" * 8 + b"\x03\x05"),
+        ("schema 2 with a length above 64 bits", _HEADER[2:] + b"\x08\x02\xfa\x01\x80" + b"\x80" * 8 + b"\x02"),
     ):
         yield case, "event", data
     yield "singular field twice", "personal", b"\x08\x01\x12\x01x\x12\x01x"

@@ -22,7 +22,7 @@ from ledger.evidence import (
     parse_tlog_proof,
     verify_receipt,
 )
-from ledger.notes import format_verifier_key, sign_checkpoint
+from ledger.notes import format_verifier_key, sign_checkpoint, sign_note
 from tests.support.sample_log import SampleLog
 
 _NEWER_SCHEMA = b"\x08\x02\xfa\x01\x05newer"
@@ -89,6 +89,8 @@ def _good(log: SampleLog) -> Iterator[tuple[str, bytes]]:
     yield "leaf that names a cosigned head", log.receipt_file(6)
     extended = replace(log.checkpoint(), extensions=("an extension line means nothing",))
     yield "extension line", make_receipt(replace(log.receipt(3), checkpoint_note=sign_checkpoint(extended, log.signer)))
+    line = log.note().split(b"\n\n")[1]
+    yield "two signatures of the log", make_receipt(replace(log.receipt(3), checkpoint_note=log.note() + line))
     more = log.note() + "\u2014 witness.example/w1 AAAAAAAA\n".encode()
     yield "signature of an unknown key", make_receipt(replace(log.receipt(3), checkpoint_note=more))
 
@@ -158,11 +160,12 @@ def _bad_heads(log: SampleLog, good: Receipt) -> Iterator[tuple[str, str, bytes]
     note = good.checkpoint_note
     stranger = SampleLog(seed=bytes(32)).signer
     forged = sign_checkpoint(log.checkpoint(), stranger)
+    other_line = sign_note("another text\n", (log.signer,)).split(b"\n\n")[1]
     elsewhere = sign_checkpoint(replace(log.checkpoint(), origin="log.example/other"), log.signer)
     for name, reason, changed in (
         ("size changed after signing", "SIGNATURE_INVALID", note.replace(b"\n7\n", b"\n8\n")),
         ("signed by another key of that name", "SIGNATURE_INVALID", forged),
-        ("two signatures of the log", "SIGNATURE_INVALID", note + note.split(b"\n\n")[1]),
+        ("bad signature of the log after a good one", "SIGNATURE_INVALID", note + other_line),
         ("another origin under the same key", "ORIGIN_MISMATCH", elsewhere),
         ("line among the signatures that is none", "MALFORMED", note + b"garbage\n"),
         ("no newline at the end", "MALFORMED", note[:-1]),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -289,3 +290,14 @@ def test_a_log_signature_is_no_cosignature_and_the_other_way_round() -> None:
 def test_a_checkpoint_without_a_known_witness_is_not_cosigned() -> None:
     with pytest.raises(InvalidSignatureError):
         verify_cosignatures(sign_checkpoint(HEAD, SIGNER), [WITNESS])
+
+
+def test_a_witness_that_cosigned_twice_counts_once_and_both_lines_have_to_be_valid() -> None:
+    note = _cosigned(_cosigned(sign_checkpoint(HEAD, SIGNER), 1234), 1300)
+    (cosignature,) = verify_cosignatures(note, [WITNESS])
+    assert (cosignature.witness, cosignature.cosigned_at) == (WITNESS, 1234)
+    assert open_checkpoint(note, SIGNER.verifier).checkpoint == HEAD
+    parsed = parse_note(note)
+    forged = replace(parsed.signatures[-1], signature=parsed.signatures[-1].signature[:-1] + b"x")
+    with pytest.raises(InvalidSignatureError):
+        verify_cosignatures(format_note(replace(parsed, signatures=(*parsed.signatures[:-1], forged))), [WITNESS])

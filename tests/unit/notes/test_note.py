@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,13 +153,24 @@ def test_an_invalid_signature_of_a_known_key_refuses_the_whole_note_beside_a_val
         open_note(mixed, [OTHER.verifier, LOG.verifier])
 
 
-def test_a_second_signature_line_of_a_known_key_is_refused_and_of_an_unknown_key_ignored() -> None:
+def test_repeated_lines_count_once_whether_their_key_is_known_or_not() -> None:
+    first, *others = parse_note(NOTE).signatures
+    opened = open_note(format_note(Note(TEXT, (first, first, *others, *others, first))), [LOG.verifier])
+    assert [verified.signature for verified in opened.verified] == [first]
+    assert opened.unverified == tuple(others)
+
+
+def test_a_repeated_line_of_a_known_key_has_to_be_valid_too() -> None:
     signatures = parse_note(NOTE).signatures
-    doubled = format_note(Note(TEXT, (*signatures, *signatures)))
-    with pytest.raises(InvalidSignatureError, match="two signatures"):
-        open_note(doubled, [LOG.verifier])
-    unknown_doubled = format_note(Note(TEXT, (*signatures, signatures[1])))
-    assert len(open_note(unknown_doubled, [LOG.verifier]).unverified) == 2
+    forged = replace(signatures[0], signature=bytes(64))
+    with pytest.raises(InvalidSignatureError):
+        open_note(format_note(Note(TEXT, (*signatures, forged))), [LOG.verifier])
+
+
+def test_different_lines_of_one_unknown_key_are_all_kept() -> None:
+    first, other, *_ = parse_note(NOTE).signatures
+    another = replace(other, signature=bytes(64))
+    assert open_note(format_note(Note(TEXT, (first, other, another))), [LOG.verifier]).unverified == (other, another)
 
 
 def test_a_signature_that_shares_only_name_or_only_key_id_is_unknown() -> None:
