@@ -118,6 +118,12 @@ _BY_CLASS: Final[tuple[tuple[type[LedgerError], ExitCode], ...]] = (
     (StorageError, ExitCode.STORAGE),
 )
 
+# What to do about it on the command line, where the server's hint speaks to programs.
+_HINTS: Final[dict[type[LedgerError], str]] = {
+    InvalidCredentialsError: "give a live API key of this log with --api-key-file FILE or LOGPROOF_API_KEY; "
+    "the log's administrator makes them",
+}
+
 # For what the server says with a reason that this version does not know.
 _BY_STATUS: Final = {
     "INVALID_ARGUMENT": ExitCode.BAD_INPUT,
@@ -167,7 +173,9 @@ def _ending_of_ours(error: LedgerError) -> Ending | None:
     for kind, code in _BY_CLASS:
         if isinstance(error, kind):
             violations = error.violations if isinstance(error, InvalidRequestError) else ()
-            return Ending(code, _with_violations(error.message, violations), error.hint, error.reason)
+            return Ending(
+                code, _with_violations(error.message, violations), _HINTS.get(type(error), error.hint), error.reason
+            )
     return None
 
 

@@ -7,31 +7,25 @@ import click
 from ledger.cli.output import Format, say, write_data, write_record
 from ledger.cli.settings import Settings, client_options, format_option
 from ledger.cli.verdicts import flat_event, leaf_record
-from ledger.cli.which import one_entry
+from ledger.cli.which import Which, entry_options
 from ledger.errors import IncompleteEvidenceError
-from ledger.merkle.ranges import MAX_TREE_SIZE
 
 
 @click.command()
-@click.argument("leaf_index", required=False, type=click.IntRange(min=0, max=MAX_TREE_SIZE), metavar="[INDEX]")
-@click.option("--event-id", metavar="ID", help="Id of the event, instead of the index.")
-@click.option("--leaf-hash", metavar="HEX", help="Leaf hash, instead of the index.")
+@entry_options
 @click.option("--personal", is_flag=True, help="Show personal data too; needs the personal grant, and is recorded.")
 @click.option("--original", is_flag=True, help="Print the imported record byte for byte, and nothing else.")
 @format_option()
 @client_options
 def command(
     settings: Settings,
-    leaf_index: int | None,
-    event_id: str | None,
-    leaf_hash: str | None,
+    which: Which,
     output_format: Format,
     *,
     personal: bool,
     original: bool,
 ) -> None:
     """Show one entry, by INDEX or by event id, verified against the log's signed head."""
-    which = one_entry(leaf_index, event_id, leaf_hash)
     from ledger.cli.connect import open_ledger
     from ledger.client.values import EntryView
 

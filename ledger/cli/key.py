@@ -1,7 +1,8 @@
 """`logproof key`: make, list, rotate and revoke API keys.
 
-The rule that must not break: a secret is printed once, alone on stdout, or written to a file that only its owner may
-read; everything else that is said goes to stderr.
+The rule that must not break: a secret is printed once, on stdout, or written to a file that only its owner may read, and
+never both; as a table it stands alone there, in other formats in its record. Everything else that is said goes to
+stderr.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def command() -> None:
 @click.option("--expires-in-days", type=click.IntRange(min=1, max=3650), metavar="DAYS", help="By default 90.")
 @click.option("--certificate-name", default="", metavar="NAME", help="For a client certificate: its alternative name.")
 @_out_option
+@format_option()
 @client_options
 def create(
     settings: Settings,
@@ -49,6 +51,7 @@ def create(
     expires_in_days: int | None,
     certificate_name: str,
     out: Path | None,
+    output_format: Format,
     *,
     personal: bool,
 ) -> None:
@@ -65,7 +68,7 @@ def create(
             certificate_name=certificate_name,
         )
         say(f"made key {made.info.key_id} of log {administration.log}, for {made.info.label}; {_ends(made.info)}")
-    _hand_over(made, out)
+    _hand_over(made, out, output_format)
 
 
 @command.command("list")
@@ -95,8 +98,9 @@ def list_keys(settings: Settings, output_format: Format) -> None:
     help="How long the old secret still works.",
 )
 @_out_option
+@format_option()
 @client_options
-def rotate(settings: Settings, key_id: str, overlap_seconds: int, out: Path | None) -> None:
+def rotate(settings: Settings, key_id: str, overlap_seconds: int, out: Path | None, output_format: Format) -> None:
     """Give the principal of a key a new secret."""
     from ledger.cli.connect import open_administration
 
@@ -104,7 +108,7 @@ def rotate(settings: Settings, key_id: str, overlap_seconds: int, out: Path | No
         made = administration.rotate_key(key_id, overlap_seconds=overlap_seconds)
     ending = f"works for {overlap_seconds} s more" if overlap_seconds else "no longer works"
     say(f"key {key_id} {ending}; the new one is {made.info.key_id}, {_ends(made.info)}")
-    _hand_over(made, out)
+    _hand_over(made, out, output_format)
 
 
 @command.command("revoke")
@@ -121,12 +125,17 @@ def revoke(settings: Settings, key_id: str, output_format: Format) -> None:
     write_record(_record(ended), output_format)
 
 
-def _hand_over(made: NewApiKey, out: Path | None) -> None:
+def _hand_over(made: NewApiKey, out: Path | None, output_format: Format) -> None:
+    if output_format is not Format.TABLE:
+        write_record(
+            {**_record(made.info), "secret": made.secret if made.secret and out is None else None}, output_format
+        )
     if not made.secret:
         say("it is a certificate credential, and has no secret")
     elif out is None:
-        say("its secret is shown this once:")
-        click.echo(made.secret)
+        say("its secret is shown this once:" if output_format is Format.TABLE else "its secret is shown this once")
+        if output_format is Format.TABLE:
+            click.echo(made.secret)
     else:
         from ledger.client.state import write_atomically
 

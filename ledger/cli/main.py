@@ -17,7 +17,7 @@ from typing import Final
 import click
 
 from ledger import __version__
-from ledger.cli.exit_codes import ExitCode, ending_of
+from ledger.cli.exit_codes import Ending, ExitCode, ending_of
 from ledger.cli.output import printable, say
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -51,24 +51,11 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load and return a sub-command; None where there is none of that name.
-
-        Raises:
-            click.UsageError: It needs what only an installation of the server has.
-        """
+        """Load and return a sub-command; None where there is none of that name."""
+        del ctx
         if cmd_name not in COMMANDS:
             return None
-        try:
-            module = import_module(f"ledger.cli.{COMMANDS[cmd_name][0]}")
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] not in _SERVER_MODULES:
-                raise
-            raise click.UsageError(
-                f"`logproof {cmd_name}` needs {error.name}, which comes with the extra `server`: "
-                "pip install '.[server]' in a clone",
-                ctx,
-            ) from error
-        command = module.command
+        command = import_module(f"ledger.cli.{COMMANDS[cmd_name][0]}").command
         assert isinstance(command, click.Command)
         return command
 
@@ -125,7 +112,7 @@ def _run(given: list[str], *, debug: bool) -> int:
 
 
 def _report(error: Exception, *, debug: bool) -> ExitCode:
-    ending = ending_of(error)
+    ending = _ending_without_server(error) or ending_of(error)
     if ending is not None and not debug:
         _say_lines("error: ", ending.message)
         if ending.hint:
@@ -136,6 +123,18 @@ def _report(error: Exception, *, debug: bool) -> ExitCode:
         say(trace.rstrip())
         return ending.code if ending is not None else ExitCode.INTERNAL
     return _report_incident(error, trace)
+
+
+def _ending_without_server(error: Exception) -> Ending | None:
+    """Return how a command ends that needs what only an installation of the server has, wherever it loads it."""
+    if not isinstance(error, ModuleNotFoundError) or (error.name or "").partition(".")[0] not in _SERVER_MODULES:
+        return None
+    return Ending(
+        ExitCode.BAD_INPUT,
+        f"this command needs {error.name}, which comes with the extra `server`",
+        "pip install '.[server]' in a clone",
+        "USAGE",
+    )
 
 
 def _report_incident(error: Exception, trace: str) -> ExitCode:

@@ -8,7 +8,7 @@ import click
 
 from ledger.cli.output import say, write_data
 from ledger.cli.settings import Settings, client_options
-from ledger.cli.which import one_entry
+from ledger.cli.which import Which, entry_options
 from ledger.merkle.ranges import MAX_TREE_SIZE
 
 _out_option = click.option(
@@ -25,11 +25,7 @@ def command() -> None:
 
 
 @command.command("inclusion")
-@click.option(
-    "--index", "leaf_index", type=click.IntRange(min=0, max=MAX_TREE_SIZE), metavar="INDEX", help="Index of the entry."
-)
-@click.option("--event-id", metavar="ID", help="Id of its event, instead.")
-@click.option("--leaf-hash", metavar="HEX", help="Its leaf hash, instead.")
+@entry_options
 @click.option(
     "--size",
     type=click.IntRange(min=1, max=MAX_TREE_SIZE),
@@ -56,16 +52,13 @@ def command() -> None:
 @client_options
 def prove_inclusion(
     settings: Settings,
-    leaf_index: int | None,
-    event_id: str | None,
-    leaf_hash: str | None,
+    which: Which,
     size: int | None,
     show: str,
     output_format: str,
     out: Path | None,
 ) -> None:
-    """Prove that an entry is in the log."""
-    which = one_entry(leaf_index, event_id, leaf_hash)
+    """Prove that an entry, by INDEX or by event id, is in the log."""
     from ledger.cli.connect import open_ledger
     from ledger.client.values import EntryView
     from ledger.evidence.proof_json import InclusionClaim, format_proofs

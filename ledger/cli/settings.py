@@ -160,6 +160,24 @@ def read_key(text: str) -> str:
         ) from error
 
 
+def configured_key(environment: Mapping[str, str]) -> str | None:
+    """Return the verifier key of the environment or the configuration file, for what needs nothing else of them.
+
+    Raises:
+        InvalidRequestError: The file is not as it must be, or the key that it names cannot be read.
+    """
+    found = environment.get("LOGPROOF_VERIFIER_KEY")
+    if found:
+        return read_key(found)
+    path = config_path(environment)
+    value = _read_table(path, required=bool(environment.get("LOGPROOF_CONFIG"))).get("verifier_key")
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _bad_config(path, "verifier_key is not text")
+    return _key_in_file(path, value)
+
+
 def config_path(environment: Mapping[str, str]) -> Path:
     """Return the configuration file: `LOGPROOF_CONFIG`, or `logproof/config.toml` in the user's configuration."""
     chosen = environment.get("LOGPROOF_CONFIG")
@@ -185,11 +203,15 @@ def _from_file(environment: Mapping[str, str]) -> dict[str, str | float | Path |
             # Not read where it is not needed: the environment goes before it.
             if not environment.get("LOGPROOF_API_KEY"):
                 found["api_key"] = _beside(path, value).read_text("utf-8").strip()
-        elif name == "verifier_key" and value.count("+") < _KEY_PLUSES:
-            found[name] = read_key(str(_beside(path, value)))
+        elif name == "verifier_key":
+            found[name] = _key_in_file(path, value)
         else:
             found[name] = _beside(path, value) if name in _PATHS else value
     return found
+
+
+def _key_in_file(config: Path, value: str) -> str:
+    return value if value.count("+") >= _KEY_PLUSES else read_key(str(_beside(config, value)))
 
 
 def _read_table(path: Path, *, required: bool) -> dict[str, object]:

@@ -11,6 +11,8 @@ from ledger.evidence.receipts import VerifiedReceipt
 
 def receipt_record(verified: VerifiedReceipt) -> dict[str, object]:
     """Return what a verified receipt says."""
+    # The notes tell of the sections too.
+    said = (f"event section: {verified.event_status.value}", f"personal section: {verified.personal_status.value}")
     return {
         "verified": "receipt",
         "origin": verified.checkpoint.origin,
@@ -21,7 +23,7 @@ def receipt_record(verified: VerifiedReceipt) -> dict[str, object]:
         "event_section": verified.event_status.value,
         "personal_section": verified.personal_status.value,
         "event": flat_event(verified.event, verified.personal),
-        "notes": list(verified.notes),
+        "notes": [note for note in verified.notes if note not in said],
     }
 
 

@@ -6,6 +6,7 @@ every check which the given trust inputs allow has passed, and nothing here impo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -14,7 +15,7 @@ import click
 from ledger.cli.exit_codes import ExitCode
 from ledger.cli.files import read_input
 from ledger.cli.output import Format, say, write_record
-from ledger.cli.settings import format_option, read_key
+from ledger.cli.settings import configured_key, format_option, read_key
 from ledger.cli.verdicts import receipt_record
 from ledger.errors import MalformedError, VerificationError
 from ledger.evidence.levels import Level, parse_level, require_level
@@ -35,10 +36,10 @@ def _key_option(*, multiple: bool = False) -> Callable[[Callable[..., None]], Ca
     return click.option(
         "--key",
         "keys" if multiple else "key",
-        required=True,
         multiple=multiple,
         metavar="VKEY|FILE",
-        help="Verifier key, or a file that holds it." + (" May be given again." if multiple else ""),
+        help="Verifier key, or a file that holds it; by default LOGPROOF_VERIFIER_KEY."
+        + (" May be given again." if multiple else ""),
     )
 
 
@@ -46,6 +47,9 @@ _require_option = click.option(
     "--require",
     metavar="LEVEL",
     help="Exit 3 below this level: arithmetic-only, unpinned, pinned-key, pinned-head or anchored-head.",
+)
+_origin_option = click.option(
+    "--origin", metavar="ORIGIN", help="Origin of the log, where it is not the name of its key."
 )
 _since_option = click.option("--since", metavar="OLD.note", help="A checkpoint that is trusted already.")
 
@@ -83,7 +87,7 @@ def verify_note(file: str, keys: tuple[str, ...], output_format: Format, require
     """
     from ledger.notes.note import open_note
 
-    verifiers = [_verifier(key) for key in keys]
+    verifiers = [_verifier(key) for key in keys or (None,)]
     data = read_input(file)
     with _malformed_is_failure(b"\n\xe2\x80\x94 " in data):
         opened = open_note(data, verifiers)
@@ -102,7 +106,9 @@ def verify_note(file: str, keys: tuple[str, ...], output_format: Format, require
 @_since_option
 @format_option()
 @_require_option
-def verify_receipt_file(file: str, key: str, since: str | None, output_format: Format, require: str | None) -> None:
+def verify_receipt_file(
+    file: str, key: str | None, since: str | None, output_format: Format, require: str | None
+) -> None:
     """Verify a receipt (.tlog-proof), and show the event in it."""
     from ledger.evidence.receipts import verify_receipt
 
@@ -118,14 +124,23 @@ def verify_receipt_file(file: str, key: str, since: str | None, output_format: F
 @click.option("--since", required=True, metavar="OLD", help="The checkpoint that is trusted already.")
 @click.option("--proof", required=True, metavar="FILE", help="The consistency proof from OLD to NEW, in JSON.")
 @_key_option()
+@_origin_option
 @format_option()
 @_require_option
-def verify_checkpoint(new: str, since: str, proof: str, key: str, output_format: Format, require: str | None) -> None:
+def verify_checkpoint(
+    new: str,
+    since: str,
+    proof: str,
+    key: str | None,
+    origin: str | None,
+    output_format: Format,
+    require: str | None,
+) -> None:
     """Verify that the checkpoint NEW continues the trusted checkpoint OLD."""
     from ledger.evidence.proof_json import ConsistencyClaim, parse_proofs
 
     verifier = _verifier(key)
-    trusted = _trusted(verifier, since)
+    trusted = _trusted(verifier, since, origin)
     assert trusted is not None
     claims = parse_proofs(read_input(proof))
     if len(claims) != 1 or not isinstance(claims[0], ConsistencyClaim):
@@ -149,10 +164,13 @@ def verify_checkpoint(new: str, since: str, proof: str, key: str, output_format:
 @command.command("tiles")
 @click.argument("place", metavar="DIR_OR_URL")
 @_key_option()
+@_origin_option
 @_since_option
 @format_option()
 @_require_option
-def verify_tiles(place: str, key: str, since: str | None, output_format: Format, require: str | None) -> None:
+def verify_tiles(
+    place: str, key: str | None, origin: str | None, since: str | None, output_format: Format, require: str | None
+) -> None:
     """Verify a whole C2SP tlog-tiles log, ours or not.
 
     Every entry and tile is hashed, and the root compared with the signed checkpoint.
@@ -162,10 +180,10 @@ def verify_tiles(place: str, key: str, since: str | None, output_format: Format,
     from ledger.evidence.tile_log import verify_tile_log
 
     verifier = _verifier(key)
-    trusted = _trusted(verifier, since)
+    trusted = _trusted(verifier, since, origin)
     fetch = open_tile_source(place)
     with progress_bar("verifying entries", None) as progress, _malformed_is_failure(recognised=True):
-        opened = verify_tile_log(fetch, verifier, progress, trusted=trusted)
+        opened = verify_tile_log(fetch, verifier, progress, origin=origin, trusted=trusted)
     checkpoint = opened.checkpoint
     record = {
         "verified": "tiles",
@@ -179,22 +197,29 @@ def verify_tiles(place: str, key: str, since: str | None, output_format: Format,
 @command.command("fork")
 @click.argument("file")
 @_key_option()
-def verify_fork(file: str, key: str) -> None:
+@_origin_option
+@format_option()
+def verify_fork(file: str, key: str | None, origin: str | None, output_format: Format) -> None:
     """Verify the evidence of a fork: exit 6 if it proves one, 1 if it does not."""
     from ledger.evidence.forks import verify_fork_evidence
 
-    verify_fork_evidence(read_input(file), _verifier(key))
-    click.echo(Level.PINNED_KEY.label)
+    verifier = _verifier(key)
+    verify_fork_evidence(read_input(file), verifier, origin=origin)
+    record = {"verified": "fork", "origin": verifier.name if origin is None else origin}
+    _verdict(Level.PINNED_KEY, record, output_format, None)
     say("fork: the log signed two heads that contradict each other")
     raise click.exceptions.Exit(ExitCode.FORK)
 
 
-def _verifier(key: str) -> Verifier:
-    return parse_verifier_key(read_key(key))
+def _verifier(key: str | None) -> Verifier:
+    text = read_key(key) if key is not None else configured_key(os.environ)
+    if text is None:
+        raise click.UsageError("no verifier key is given; name it with --key VKEY|FILE, or set LOGPROOF_VERIFIER_KEY")
+    return parse_verifier_key(text)
 
 
-def _trusted(verifier: Verifier, since: str | None) -> TrustedLog | None:
-    return None if since is None else TrustedLog(verifier, read_input(since))
+def _trusted(verifier: Verifier, since: str | None, origin: str | None = None) -> TrustedLog | None:
+    return None if since is None else TrustedLog(verifier, read_input(since), origin=origin)
 
 
 @contextmanager

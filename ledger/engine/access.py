@@ -123,6 +123,6 @@ def _denied(permission: Permission | None) -> PermissionMissingError:
     what = "access" if permission is None else f"the permission '{permission.value}'"
     return PermissionMissingError(
         f"the credential lacks {what} on this log",
-        hint="use a key of this log with a role that allows it; `logproof key list` shows roles",
+        hint="use a key of this log with a role that allows it; the log's administrator gives roles",
         metadata={} if permission is None else {"permission": permission.value},
     )

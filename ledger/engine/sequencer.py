@@ -191,7 +191,7 @@ class Sequencer:
         if not credential.allows(needed):
             raise PermissionMissingError(
                 f"the credential lacks the permission '{needed.value}' on this log",
-                hint="use a key of this log with a role that allows it; `logproof key list` shows roles",
+                hint="use a key of this log with a role that allows it; the log's administrator gives roles",
                 metadata={"permission": needed.value},
             )
 

@@ -38,9 +38,10 @@ from ledger.rpc.ledger_service import LEDGER_SERVICE, ledger_behaviours
 from ledger.rpc.parts import Parts, Workers
 from ledger.rpc.publication import Published
 from ledger.rpc.rules import check_rules
-from ledger.server.config import Address, ServerConfig, invalid_setting
+from ledger.server.config import Address, ServerConfig
 from ledger.server.data import owned, prepare_directory, tidy_directory
 from ledger.server.health import HEALTH_SERVICE, Health, add_health, watch_logs
+from ledger.server.listening import cannot_listen, check_can_listen
 from ledger.server.options import MAX_CONCURRENT_RPCS, SERVER_OPTIONS
 from ledger.server.processes import PublisherProcess
 from ledger.server.tls import Certificates
@@ -135,6 +136,11 @@ class LedgerServer:
         """
         config = self._config
         certificates = None if config.tls is None else Certificates(config.tls)
+        if not config.data.exists():
+            # A new server that cannot listen makes nothing; one that takes over waits for the lock of the old one first.
+            for setting, wanted in (("listen", config.listen), ("http", config.http)):
+                if wanted is not None:
+                    check_can_listen(setting, wanted)
         with owned(config, self._say) as lock:
             directory = prepare_directory(config, self._clock, self._say)
             room = Room(directory.path, self._clock)
@@ -260,13 +266,14 @@ class LedgerServer:
         )
         add_health(server, health)
         address = self._config.listen
+        check_can_listen("listen", address)
         try:
             if certificates is None:
                 port = server.add_insecure_port(str(address))
             else:
                 port = server.add_secure_port(str(address), certificates.credentials())
         except RuntimeError as error:
-            raise _cannot_listen("listen", address) from error
+            raise cannot_listen("listen", address) from error
         await server.start()
         try:
             yield replace(address, port=port)
@@ -288,7 +295,7 @@ class LedgerServer:
         try:
             port = await server.start(address.host, address.port)
         except OSError as error:
-            raise _cannot_listen("http", address) from error
+            raise cannot_listen("http", address) from error
         try:
             yield replace(address, port=port)
         finally:
@@ -316,8 +323,10 @@ class LedgerServer:
         self._say(f"gRPC on {scheme}{serving.listen}")
         if serving.http is not None:
             self._say(f"HTTP on {scheme or 'http://'}{serving.http}: /healthz, /metrics")
+        pin = ""
         for log in registry.open_logs():
             if log.name == DEFAULT_LOG:
+                pin = f" LOGPROOF_VERIFIER_KEY='{log.verifier_key}'"
                 self._say(f"verifier key of the log {log.name}: {log.verifier_key}")
             if log.read_only_reason:
                 self._say(f"warning: the log {log.name} is read-only: {log.read_only_reason}")
@@ -337,7 +346,7 @@ class LedgerServer:
         if key.exists():
             self._say(f"first API key: {key} (gone after it is rotated)")
             self._say(
-                f'next: export LOGPROOF_ADDRESS={scheme}{serving.listen} LOGPROOF_API_KEY="$(cat {key})"; '
+                f'next: export LOGPROOF_ADDRESS={scheme}{serving.listen} LOGPROOF_API_KEY="$(cat {key})"{pin}; '
                 "logproof log show default"
             )
         self._say(READY)
@@ -368,14 +377,6 @@ def _freezer(registry: LogRegistry) -> Callable[[str, str], None]:
             _LOGGER.exception("a log that does not add up could not be frozen", extra={"log": name, "reason": reason})
 
     return freeze
-
-
-def _cannot_listen(setting: str, address: Address) -> LedgerError:
-    return invalid_setting(
-        setting,
-        f"cannot listen on {address}: another program has the port, or the address is not one of this machine",
-        "stop that program, or choose another port; `ss -ltnp` shows who listens",
-    )
 
 
 @contextlib.asynccontextmanager

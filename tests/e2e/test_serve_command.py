@@ -19,6 +19,7 @@ from ledger.cli.main import main
 from ledger.v1 import ledger_pb2
 from ledger.v1.ledger_pb2_grpc import LedgerServiceStub
 from tests.support.calls import new_sections
+from tests.support.engine_server import EngineServer
 from tests.support.served import Served, run_logproof
 
 
@@ -132,16 +133,27 @@ def test_a_setting_that_is_wrong_ends_with_2_and_makes_nothing(
     assert not (tmp_path / "data").exists()
 
 
-def test_a_port_that_is_taken_ends_with_2(tmp_path: Path, run: Callable[..., Ended]) -> None:
+@pytest.mark.parametrize("setting", ["--listen", "--http"])
+@pytest.mark.parametrize("is_made", [False, True])
+def test_a_port_that_is_taken_ends_with_2_and_leaves_things_as_they_were(
+    tmp_path: Path, run: Callable[..., Ended], setting: str, *, is_made: bool
+) -> None:
+    if is_made:
+        EngineServer(tmp_path / "data").close()
+        (tmp_path / "data").chmod(0o700)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         address = f"127.0.0.1:{listener.getsockname()[1]}"
+        free = [] if setting == "--listen" else ["--listen", "127.0.0.1:0"]
 
-        ended = run("serve", "--data", tmp_path / "data", "--listen", address)
+        ended = run("serve", "--data", tmp_path / "data", setting, address, *free)
 
     assert ended.code == 2
     assert f"cannot listen on {address}" in ended.err
+    assert (tmp_path / "data").exists() == is_made
+    # Not a word of gRPC's own.
+    assert ".cc:" not in ended.err
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,9 @@ def test_core_install_imports_the_client_and_every_public_name(core: Environment
     assert result.returncode == 0, result.stderr
 
 
-def test_core_install_says_what_a_server_needs(core: Environment) -> None:
-    result = core.run("logproof", "serve", "--data", "data", "--listen", "127.0.0.1:0")
+@pytest.mark.parametrize("command", ["serve", "fsck"])
+def test_core_install_says_what_a_server_needs(core: Environment, command: str) -> None:
+    result = core.run("logproof", command, "--data", "data")
 
     assert result.returncode == 2
     assert ".[server]" in result.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import Message
 
+from ledger import __version__
 from ledger.errors import InvalidCredentialsError, OverloadedError, PermissionMissingError
 from ledger.evidence import parse_proofs, parse_receipt
 from ledger.notes import open_checkpoint
@@ -50,6 +51,8 @@ def test_append_takes_an_action_with_options(run: Run, server: LyingServer) -> N
     assert (answer["outcome"], answer["leaf_index"], answer["level"]) == ("appended", 0, "pinned key, tail unproven")
     shown = json.loads(run("get", "0", "--personal", "--format", "json").out)["event"]
     assert shown.pop("event_id") == answer["event_id"]
+    assert [shown.pop(f"source_{part}") for part in ("sdk", "sequence")] == [f"logproof-python/{__version__}", 1]
+    assert len(shown.pop("source_boot_id")) == 32
     assert shown == {
         "action": "user.role.updated",
         "actor_type": "user",
@@ -327,12 +330,48 @@ def test_proofs_are_printed_for_others_to_check(run: Run, server: LyingServer) -
 
 
 @pytest.mark.usefixtures("server")
+def test_an_entry_is_named_in_the_same_ways_by_every_command(run: Run) -> None:
+    _append(run, 3)
+
+    for command in (("get",), ("prove", "inclusion")):
+        by_option = run(*command, "--index", "2", "--format", "json")
+        assert by_option.code == 0
+        assert run(*command, "2", "--format", "json").out == by_option.out
+        assert run(*command, "--event-id", "id-2", "--format", "json").out == by_option.out
+
+
+@pytest.mark.usefixtures("server")
+def test_a_secret_may_be_given_out_in_a_record_or_in_a_file_and_never_in_both(run: Run) -> None:
+    made = json.loads(run("key", "create", "billing", "--role", "writer", "--format", "json").out)
+    assert (made["key_id"], made["label"], made["secret"]) == ("key0", "billing", "secret-of-key0")
+    rotated = run("key", "rotate", "key0", "--format", "json", "--out", "key")
+    assert json.loads(rotated.out)["secret"] is None
+    assert Path("key").read_text() == "secret-of-key0-new\n"
+    certificate = run("key", "create", "m", "--role", "reader", "--certificate-name", "URI:x", "--format", "json")
+    assert json.loads(certificate.out)["secret"] is None
+
+
+@pytest.mark.usefixtures("server")
+def test_service_of_the_environment_stands_in_what_is_appended_in_either_form(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGPROOF_SERVICE", "billing")
+    run("append", "user.created")
+    run("append", json.dumps(FLAT))
+    shown = [json.loads(run("get", str(index), "--format", "json").out)["event"] for index in range(2)]
+    assert [event["source_service"] for event in shown] == ["billing", "billing"]
+
+
+@pytest.mark.usefixtures("server")
 def test_proofs_of_what_is_not_there_are_refused(run: Run) -> None:
     _append(run, 2)
 
     assert run("prove", "inclusion", "--index", "2").code == 3
     assert run("prove", "inclusion", "--index", "0", "--size", "3").code == 3
     assert run("prove", "consistency", "1", "9").code == 3
+    assert run("prove", "inclusion", "0", "--index", "0").code == 2
+    assert run("get", "0", "--index", "0").code == 2
+    assert run("get", "--index", "-1").code == 2
     assert run("prove", "consistency", "2", "1").code == 2
     assert run("prove", "consistency", "0", "1").code == 2
     assert run("prove", "inclusion").code == 2
@@ -405,7 +444,7 @@ def test_refusals_of_the_server_have_their_exit_codes(run: Run, server: LyingSer
     server.failures = [InvalidCredentialsError("the key is unknown, expired or revoked", hint="ask for a new one")]
     ran = run("append", "user.created")
     assert (ran.code, ran.out) == (4, "")
-    assert "hint: ask for a new one" in ran.err
+    assert "--api-key-file FILE or LOGPROOF_API_KEY" in ran.err
     server.failures = [PermissionMissingError("the key may not append")]
     assert run("append", "user.created").code == 4
     server.failures = [OverloadedError("the queue is full")] * 50

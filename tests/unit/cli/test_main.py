@@ -96,6 +96,28 @@ def test_command_of_the_server_says_what_to_install(run: Run, monkeypatch: pytes
     assert "pip install '.[server]'" in ran.err
 
 
+def test_command_that_loads_a_part_of_the_server_when_it_runs_says_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What an installation without the extra has in its place.
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    for name in [name for name in sys.modules if name.startswith(("ledger.storage", "ledger.engine"))]:
+        monkeypatch.delitem(sys.modules, name)
+
+    ran = run("fsck", "--data", "data")
+    assert (ran.code, ran.out) == (2, "")
+    assert "needs lmdb, which comes with the extra `server`" in ran.err
+    assert "pip install '.[server]'" in ran.err
+
+
+def test_another_module_that_is_missing_is_an_internal_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    _command_that_raises(monkeypatch, ModuleNotFoundError("No module named 'x'", name="x"))
+
+    ran = run("failing")
+    assert ran.code == 70
+    Path(ran.err.split(" is in ")[1].split(";")[0]).unlink()
+
+
 def test_reader_who_leaves_early_is_no_error() -> None:
     command = f"{sys.executable} -m ledger.cli.main --help | head -n 1; echo ${{PIPESTATUS[0]}}"
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +21,7 @@ from ledger.client.trust import Head
 from ledger.events.codec import encode_sections
 from ledger.events.event import Event, PersonalData
 from ledger.evidence import ConsistencyClaim, InclusionClaim, Level, format_fork_evidence, format_proofs
-from ledger.notes import format_verifier_key
+from ledger.notes import format_verifier_key, sign_checkpoint
 from tests.support.lying_server import copy_of
 from tests.support.sample_log import SampleLog
 from tests.support.shared import shared_path
@@ -230,6 +231,8 @@ def test_evidence_of_a_fork_is_judged(run: Run, files: Path, key: str, log: Samp
     (files / "none.json").write_bytes(format_fork_evidence(log.note(9), log.note(9)))
 
     assert run("verify", "fork", files / "fork.json", "--key", key).code == 6
+    ran = run("verify", "fork", files / "fork.json", "--key", key, "--format", "json")
+    assert (ran.code, json.loads(ran.out)) == (6, {"level": PINNED_KEY, "verified": "fork", "origin": log.signer.name})
     assert run("verify", "fork", files / "none.json", "--key", key).code == 1
 
 
@@ -294,6 +297,69 @@ def test_tiles_are_read_from_a_web_server(run: Run, files: Path, key: str, site:
 def test_web_server_that_is_not_there_is_unreachable(run: Run, folder: Path, key: str) -> None:
     del folder
     assert run("verify", "tiles", "http://127.0.0.1:1/log", "--key", key).code == 5
+
+
+def _under_another_origin(log: SampleLog, size: int) -> bytes:
+    return sign_checkpoint(replace(log.checkpoint(size), origin="elsewhere.example/log"), log.signer)
+
+
+def test_log_whose_origin_is_not_the_name_of_its_key_verifies_under_the_origin_that_is_named(
+    run: Run, files: Path, key: str, log: SampleLog
+) -> None:
+    forked = copy_of(log, 8)
+    forked.append(b"another event")
+    for name, data in (
+        ("old.note", _under_another_origin(log, 5)),
+        ("new.note", _under_another_origin(log, 9)),
+        ("tiles/checkpoint", _under_another_origin(log, 300)),
+        ("fork.json", format_fork_evidence(_under_another_origin(log, 9), _under_another_origin(forked, 9))),
+    ):
+        (files / name).write_bytes(data)
+    checkpoint = (
+        "checkpoint",
+        files / "new.note",
+        "--since",
+        files / "old.note",
+        "--proof",
+        files / "consistency.json",
+    )
+    tiles = ("tiles", files / "tiles", "--since", files / "old.note")
+    for arguments, code in ((checkpoint, 0), (tiles, 0), (("fork", files / "fork.json"), 6)):
+        refused = run("verify", *arguments, "--key", key)
+        assert refused.code == 1
+        assert "elsewhere.example/log" in refused.err
+        ran = run("verify", *arguments, "--key", key, "--origin", "elsewhere.example/log", "--format", "json")
+        assert (ran.code, json.loads(ran.out)["origin"]) == (code, "elsewhere.example/log")
+        assert run("verify", *arguments, "--key", key, "--origin", "other.example").code == 1
+
+
+def test_key_comes_from_the_settings_where_it_is_not_given(
+    run: Run, files: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipt = files / "receipt"
+    assert run("verify", "receipt", receipt).code == 2
+    (files / "config.toml").write_text('verifier_key = "log.vkey"\n')
+    (files / "log.vkey").write_text(key)
+    monkeypatch.setenv("LOGPROOF_CONFIG", str(files / "config.toml"))
+    assert run("verify", "receipt", receipt).code == 0
+    assert run("verify", "note", files / "old.note").code == 0
+    other = format_verifier_key(SampleLog(seed=bytes(32)).verifier)
+    monkeypatch.setenv("LOGPROOF_VERIFIER_KEY", other)
+    assert run("verify", "receipt", receipt).code == 1
+    assert run("verify", "receipt", receipt, "--key", key).code == 0
+    monkeypatch.delenv("LOGPROOF_VERIFIER_KEY")
+    (files / "config.toml").write_text("verifier_key = 5\n")
+    assert run("verify", "receipt", receipt).code == 2
+
+
+def test_what_a_receipt_does_not_show_is_said_once_for_each_section(
+    run: Run, files: Path, key: str, log: SampleLog
+) -> None:
+    (files / "leaf").write_bytes(log.receipt_file(5, event=False, personal=False))
+
+    ran = run("verify", "receipt", files / "leaf", "--key", key)
+    assert ran.code == 0
+    assert ran.out.count("not shown by this receipt") == 2
 
 
 def test_third_party_log_holds(run: Run) -> None:
