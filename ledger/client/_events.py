@@ -41,8 +41,8 @@ _OUTCOMES: Final = {member.name.lower(): member for member in Outcome if member 
 _ARGUMENTS: Final = {"actor_email": "email", "actor_name": "name"}
 # The years 2000 to 2100 in these units; as microseconds, all of it is in the first weeks of 1970.
 _OTHER_UNITS: Final = {
-    "seconds": range(946_684_800, 4_102_444_800),
-    "milliseconds": range(946_684_800_000, 4_102_444_800_000),
+    "seconds": (946_684_800, 4_102_444_800),
+    "milliseconds": (946_684_800_000, 4_102_444_800_000),
 }
 
 _Given = TypeVar("_Given")
@@ -202,7 +202,8 @@ def check_event(event: Event, personal: PersonalData | None) -> None:
     """
     violations = check_types(event, personal)
     if not violations:
-        unit = next((unit for unit, times in _OTHER_UNITS.items() if event.occurred_at in times), None)
+        units = (unit for unit, (begin, end) in _OTHER_UNITS.items() if begin <= event.occurred_at < end)
+        unit = next(units, None)
         if unit is not None:
             violations = [
                 FieldViolation(

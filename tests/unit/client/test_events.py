@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import fields as dataclass_fields
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 
-from ledger.client._events import EventFields, build_event
-from ledger.errors import InvalidEventError
+from ledger.client._events import EventFields, build_event, check_event
+from ledger.errors import EventTooLargeError, InvalidEventError
 from ledger.events.codec import encode_sections
 from ledger.events.event import (
     Actor,
@@ -26,6 +27,8 @@ from ledger.events.event import (
     Source,
     Target,
 )
+from ledger.events.flat import from_flat
+from ledger.events.flat_keys import FLAT_KEYS
 
 
 def _build(
@@ -202,3 +205,98 @@ def test_text_that_utf8_cannot_encode_is_refused_by_the_limits() -> None:
     event, personal = _build(metadata={"\ud800": "x"})
     with pytest.raises(InvalidEventError):
         encode_sections(event, personal)
+
+
+_ODD: list[Any] = [
+    5,
+    -1,
+    1 << 70,
+    2.5,
+    float("nan"),
+    True,
+    "",
+    "x",
+    "\ud800",
+    "a:b",
+    b"x",
+    object(),
+    uuid4(),
+    Decimal(1),
+    IPv4Address("192.0.2.1"),
+    date(2026, 2, 20),
+    datetime.max.replace(tzinfo=UTC),
+    datetime.min.replace(tzinfo=UTC),
+    [],
+    [None],
+    ["x"],
+    (1, 2),
+    {},
+    {"a": None},
+    {"a": 1},
+    {"a": (1, 2)},
+    {"a": ("\ud800", None)},
+    {"\ud800": "x"},
+    {"": 1},
+    {5: 5},
+    {("a",): ("b", "c")},
+    Outcome.DENIED,
+    Actor(),
+    Target(),
+    Request(),
+    Event(),
+    PersonalData(),
+    Actor,
+    iter(()),
+]
+
+
+@pytest.mark.parametrize("name", ["action", "actor", "targets", *EventFields.__annotations__])
+def test_whatever_a_caller_gives_is_an_event_or_an_invalid_one(name: str) -> None:
+    for odd in _ODD:
+        given: Any = {"action": "a.b", "actor": "user:u1", "targets": ()}
+        given |= {name: (odd,) if name == "targets" else odd}
+        given = {key: value for key, value in given.items() if key != "event_id"}
+        event_id = odd if name == "event_id" else "id-1"
+        fields = {key: value for key, value in given.items() if key not in {"action", "actor", "targets"}}
+        try:
+            made = build_event(
+                given["action"],
+                given["actor"],
+                given["targets"],
+                cast("EventFields", fields),
+                event_id=event_id,
+                now_us=1,
+                source=Source(),
+            )
+            encode_sections(*made)
+        except (InvalidEventError, EventTooLargeError):
+            continue
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclass_fields(Event)])
+def test_whatever_an_event_holds_is_encoded_or_refused(field: str) -> None:
+    for odd in _ODD:
+        given: Any = {"event_id": "id-1", "action": "a.b", "occurred_at": 1, field: odd}
+        try:
+            event = Event(**given)
+            check_event(event, None)
+            encode_sections(event, None)
+        except (InvalidEventError, EventTooLargeError):
+            continue
+
+
+@pytest.mark.parametrize("key", FLAT_KEYS)
+def test_whatever_a_flat_event_holds_is_encoded_or_refused(key: str) -> None:
+    parts = [[{part: odd}] for part in ("type", "path", "old") for odd in (5, object())]
+    for odd in [*_ODD, *parts, {"content_base64": 5}, {"sha256": None}]:
+        flat: dict[str, object] = {"action": "a.b", key: odd}
+        try:
+            encode_sections(*from_flat(flat, event_id="id-1", now_us=1))
+        except (InvalidEventError, EventTooLargeError):
+            continue
+
+
+@pytest.mark.parametrize("key", [5, None, ("a",), b"action"])
+def test_key_of_a_flat_event_that_is_no_text_is_refused(key: Any) -> None:
+    with pytest.raises(InvalidEventError):
+        from_flat({"action": "a.b", key: "x"}, event_id="id-1", now_us=1)
