@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypedDict, TypeVar, cast
+from typing import Final, TypedDict, TypeVar
 
 from ledger.errors import BatchInvalidError, BatchProblem, EventTooLargeError, FieldViolation, InvalidEventError
 from ledger.events.event import (
@@ -77,28 +77,28 @@ class EventFields(TypedDict, total=False):
         personal_metadata: Like `metadata`, for personal data.
     """
 
-    outcome: Outcome | str
-    changes: Mapping[str, tuple[Value | None, Value | None]]
-    metadata: Mapping[str, Value]
-    occurred_at: datetime
-    event_id: str
-    reason_code: str
-    auth: Authentication
-    request: Request
-    change: Change
-    data: DataContext
-    tenant_id: str
-    correlation_id: str
-    email: str
-    name: str
-    ip: str
-    peer_ip: str
-    user_agent: str
-    description: str
-    reason: str
-    target_names: Sequence[str]
-    personal_changes: Mapping[str, tuple[Value | None, Value | None]]
-    personal_metadata: Mapping[str, Value]
+    outcome: Outcome | str | None
+    changes: Mapping[str, tuple[Value | None, Value | None]] | None
+    metadata: Mapping[str, Value] | None
+    occurred_at: datetime | None
+    event_id: str | None
+    reason_code: str | None
+    auth: Authentication | None
+    request: Request | None
+    change: Change | None
+    data: DataContext | None
+    tenant_id: str | None
+    correlation_id: str | None
+    email: str | None
+    name: str | None
+    ip: str | None
+    peer_ip: str | None
+    user_agent: str | None
+    description: str | None
+    reason: str | None
+    target_names: Sequence[str] | None
+    personal_changes: Mapping[str, tuple[Value | None, Value | None]] | None
+    personal_metadata: Mapping[str, Value] | None
 
 
 def build_event(
@@ -130,37 +130,36 @@ def build_event(
     unknown = sorted(set(fields) - EventFields.__annotations__.keys())
     for name in unknown:
         words.refuse(name, f"is not a field of an event; the fields are {', '.join(EventFields.__annotations__)}")
-    given = cast("EventFields", {name: value for name, value in fields.items() if value is not None})
-    changes, personal_changes = words.changes(given)
-    metadata, personal_metadata = words.metadata(given)
-    occurred_at = given.get("occurred_at")
+    changes, personal_changes = words.changes(fields)
+    metadata, personal_metadata = words.metadata(fields)
+    occurred_at = fields.get("occurred_at")
     event = Event(
         event_id=event_id,
         action=action,
         occurred_at=now_us if occurred_at is None else words.moment(occurred_at),
         actor=words.actor(actor),
         targets=tuple(words.target(target) for target in targets),
-        outcome=words.outcome(given.get("outcome", Outcome.UNSPECIFIED)),
-        reason_code=given.get("reason_code", ""),
-        auth=given.get("auth"),
-        request=given.get("request"),
-        change=given.get("change"),
+        outcome=words.outcome(_or(fields.get("outcome"), Outcome.UNSPECIFIED)),
+        reason_code=_or(fields.get("reason_code"), ""),
+        auth=fields.get("auth"),
+        request=fields.get("request"),
+        change=fields.get("change"),
         field_changes=changes,
-        data=given.get("data"),
+        data=fields.get("data"),
         metadata=metadata,
         source=source,
-        tenant_id=given.get("tenant_id", ""),
-        correlation_id=given.get("correlation_id", ""),
+        tenant_id=_or(fields.get("tenant_id"), ""),
+        correlation_id=_or(fields.get("correlation_id"), ""),
     )
     personal = PersonalData(
-        actor_email=given.get("email", ""),
-        actor_name=given.get("name", ""),
-        ip=given.get("ip", ""),
-        peer_ip=given.get("peer_ip", ""),
-        user_agent=given.get("user_agent", ""),
-        description=given.get("description", ""),
-        reason=given.get("reason", ""),
-        target_names=words.target_names(given.get("target_names", ())),
+        actor_email=_or(fields.get("email"), ""),
+        actor_name=_or(fields.get("name"), ""),
+        ip=_or(fields.get("ip"), ""),
+        peer_ip=_or(fields.get("peer_ip"), ""),
+        user_agent=_or(fields.get("user_agent"), ""),
+        description=_or(fields.get("description"), ""),
+        reason=_or(fields.get("reason"), ""),
+        target_names=words.target_names(_or(fields.get("target_names"), ())),
         field_changes=personal_changes,
         metadata=personal_metadata,
     )
@@ -189,8 +188,9 @@ def check_call(
         raise _invalid("event", "give either an action, or an event")
     if event is None and personal is not None:
         raise _invalid("personal", "goes with an event; beside an action, say email, ip, personal_metadata and so on")
-    if event is not None and (actor is not None or targets or fields):
-        name = "actor" if actor is not None else "targets" if targets else min(fields)
+    beside = {"actor": actor, "targets": targets or None, **fields}
+    name = next((name for name, value in beside.items() if value is not None), None)
+    if event is not None and name is not None:
         raise _invalid(name, "goes with an action; an event says it itself")
 
 
@@ -333,11 +333,11 @@ class _Words:
             return (moment - _EPOCH) // _MICROSECOND
         return 0
 
-    def changes(self, given: EventFields) -> tuple[tuple[FieldChange, ...], tuple[FieldChange, ...]]:
-        all_changes = self.pairs("changes", given.get("changes", {}))
+    def changes(self, fields: EventFields) -> tuple[tuple[FieldChange, ...], tuple[FieldChange, ...]]:
+        all_changes = self.pairs("changes", _or(fields.get("changes"), {}))
         moved = [change for change in all_changes if is_personal_key(change.path.rpartition(".")[2])]
         kept = [change for change in all_changes if not is_personal_key(change.path.rpartition(".")[2])]
-        return tuple(kept), (*moved, *self.pairs("personal_changes", given.get("personal_changes", {})))
+        return tuple(kept), (*moved, *self.pairs("personal_changes", _or(fields.get("personal_changes"), {})))
 
     def pairs(self, name: str, changes: object) -> list[FieldChange]:
         found: list[FieldChange] = []
@@ -354,9 +354,9 @@ class _Words:
                 found.append(FieldChange(path, *pair))
         return found
 
-    def metadata(self, given: EventFields) -> tuple[tuple[MetadataEntry, ...], tuple[MetadataEntry, ...]]:
-        kept = self.values("metadata", given.get("metadata", {}))
-        personal = self.values("personal_metadata", given.get("personal_metadata", {}))
+    def metadata(self, fields: EventFields) -> tuple[tuple[MetadataEntry, ...], tuple[MetadataEntry, ...]]:
+        kept = self.values("metadata", _or(fields.get("metadata"), {}))
+        personal = self.values("personal_metadata", _or(fields.get("personal_metadata"), {}))
         moved = {key: value for key, value in kept.items() if is_personal_key(key)}
         for key in sorted(moved.keys() & personal.keys()):
             self.refuse(f"metadata.{key}", "is given twice, once as personal metadata")
@@ -383,6 +383,11 @@ class _Words:
                 yield key, value
             else:
                 self.refuse(name, f"has a key that {describe_type(key, 'text')}")
+
+
+def _or(value: _Given | None, default: _Given) -> _Given:
+    # Not `or`: an empty value of another type is refused like any other.
+    return default if value is None else value
 
 
 def _sorted_entries(metadata: Mapping[str, Value]) -> tuple[MetadataEntry, ...]:

@@ -295,6 +295,10 @@ def test_nothing_of_a_call_is_left_out_or_taken_for_something_else(
     assert server.requests == []
 
 
+def test_none_beside_an_event_stands_for_left_out(ledger: Ledger) -> None:
+    assert ledger.append(event=_GOOD, actor=None, outcome=None).leaf_index == 0
+
+
 def test_service_and_instance_stand_in_every_event_whose_id_is_made_here(server: LyingServer, tmp_path: Path) -> None:
     options = {"LOGPROOF_SERVICE": "billing", "LOGPROOF_INSTANCE": "b-1", "LOGPROOF_STATE": str(tmp_path)}
     environment = {"LOGPROOF_ADDRESS": server.address, "LOGPROOF_API_KEY": API_KEY, **options}
