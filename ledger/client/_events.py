@@ -6,12 +6,11 @@ like an e-mail address, a name, an IP address or a user agent are moved there an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypedDict, TypeVar
 
-from ledger.errors import BatchInvalidError, BatchProblem, EventTooLargeError, FieldViolation, InvalidEventError
+from ledger.errors import FieldViolation, InvalidEventError
 from ledger.events.event import (
     Actor,
     ActorType,
@@ -31,22 +30,18 @@ from ledger.events.event import (
 from ledger.events.flat_keys import is_personal_key
 from ledger.events.value_types import VALUE_TYPES, check_types, describe_type, is_value
 
+HINT: Final = "docs/integrator.md says what an event says, and of which types"
+"""Where to read on, for whoever gave something else."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SIDES: Final = 2
-_HINT: Final = "docs/integrator.md says what an event says, and of which types"
 _ACTOR_TYPES: Final = {member.name.lower(): member for member in ActorType if member is not ActorType.UNSPECIFIED}
 _OUTCOMES: Final = {member.name.lower(): member for member in Outcome if member is not Outcome.UNSPECIFIED}
 # Arguments that are not named like the fields that they fill.
 _ARGUMENTS: Final = {"actor_email": "email", "actor_name": "name"}
-# The years 2000 to 2100 in these units; as microseconds, all of it is in the first weeks of 1970.
-_OTHER_UNITS: Final = {
-    "seconds": (946_684_800, 4_102_444_800),
-    "milliseconds": (946_684_800_000, 4_102_444_800_000),
-}
 
 _Given = TypeVar("_Given")
-_Encoded = TypeVar("_Encoded")
 
 
 class EventFields(TypedDict, total=False):
@@ -167,113 +162,8 @@ def build_event(
         name = found.field.partition(".")[2]
         words.refuse(_ARGUMENTS.get(name, name), found.description)
     if words.violations:
-        raise InvalidEventError(words.violations, hint=_HINT)
+        raise InvalidEventError(words.violations, hint=HINT)
     return event, None if personal == PersonalData() else personal
-
-
-def check_call(
-    action: object,
-    actor: object,
-    targets: Sequence[object],
-    event: object,
-    personal: object,
-    fields: Mapping[str, object],
-) -> None:
-    """Return if a call names either an action with its facts or a whole event, and not parts of both.
-
-    Raises:
-        InvalidEventError: It does not, so that something would be left out in silence.
-    """
-    if (action is None) == (event is None):
-        raise _invalid("event", "give either an action, or an event")
-    if event is None and personal is not None:
-        raise _invalid("personal", "goes with an event; beside an action, say email, ip, personal_metadata and so on")
-    beside = {"actor": actor, "targets": targets or None, **fields}
-    name = next((name for name, value in beside.items() if value is not None), None)
-    if event is not None and name is not None:
-        raise _invalid(name, "goes with an action; an event says it itself")
-
-
-def check_event(event: Event, personal: PersonalData | None) -> None:
-    """Return if an event that a program made can be encoded as what it was meant to say; limits are checked then.
-
-    Raises:
-        InvalidEventError: A value has another type than its field, or the time is in another unit.
-    """
-    violations = check_types(event, personal)
-    if not violations:
-        units = (unit for unit, (begin, end) in _OTHER_UNITS.items() if begin <= event.occurred_at < end)
-        unit = next(units, None)
-        if unit is not None:
-            violations = [
-                FieldViolation(
-                    "event.occurred_at", f"is {event.occurred_at}, which looks like {unit}; it is microseconds"
-                )
-            ]
-    if violations:
-        raise InvalidEventError(violations, hint=_HINT)
-
-
-def check_flat(flat: object, personal: object) -> None:
-    """Return if something can be a flat event.
-
-    Raises:
-        InvalidEventError: It is no mapping, or personal data came beside it.
-    """
-    if not isinstance(flat, Mapping):
-        raise _invalid("event", describe_type(flat, "a ledger.Event, or a flat event as a mapping"))
-    if personal is not None:
-        raise _invalid("personal", "goes with a ledger.Event; a flat event has keys for it, such as actor_email")
-
-
-def with_source(event: Event, source: Source) -> Event:
-    """Return the event with the source where it names none, and with service and instance where it names neither."""
-    if event.source is None:
-        return replace(event, source=source)
-    named = event.source.service or event.source.instance
-    return (
-        event
-        if named
-        else replace(event, source=replace(event.source, service=source.service, instance=source.instance))
-    )
-
-
-def join_targets(target: Target | str | None, targets: Sequence[Target | str]) -> list[Target | str]:
-    """Return all targets of a call.
-
-    Raises:
-        InvalidEventError: `targets` is no list.
-    """
-    if isinstance(targets, str) or not isinstance(targets, Sequence):
-        raise _invalid("targets", describe_type(targets, "a list of TYPE:ID; target takes a single one"))
-    return [*([] if target is None else [target]), *targets]
-
-
-def encode_each(events: Sequence[_Given], encode: Callable[[_Given], _Encoded]) -> list[_Encoded]:
-    """Return all events encoded.
-
-    Args:
-        events: The events.
-        encode: Encodes one.
-
-    Raises:
-        InvalidEventError: `events` is no list.
-        BatchInvalidError: Events break a rule; tells which.
-    """
-    if isinstance(events, str | bytes | Mapping) or not isinstance(events, Iterable):
-        raise _invalid("events", describe_type(events, "a list of events"))
-    encoded: list[_Encoded] = []
-    problems: list[BatchProblem] = []
-    size = 0
-    for position, event in enumerate(events):
-        size += 1
-        try:
-            encoded.append(encode(event))
-        except (InvalidEventError, EventTooLargeError) as error:
-            problems.append(BatchProblem(position, error))
-    if problems:
-        raise BatchInvalidError(problems, size)
-    return encoded
 
 
 class _Words:
@@ -396,7 +286,3 @@ def _sorted_entries(metadata: Mapping[str, Value]) -> tuple[MetadataEntry, ...]:
         MetadataEntry(key, metadata[key])
         for key in sorted(metadata, key=lambda key: key.encode("utf-8", "surrogatepass"))
     )
-
-
-def _invalid(name: str, description: str) -> InvalidEventError:
-    return InvalidEventError([FieldViolation(name, description)], hint=_HINT)

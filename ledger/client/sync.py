@@ -24,9 +24,7 @@ from ledger.client._calls import (
     verify_append,
     verify_append_batch,
 )
-from ledger.client._events import (
-    EventFields,
-    build_event,
+from ledger.client._event_checks import (
     check_call,
     check_event,
     check_flat,
@@ -34,6 +32,7 @@ from ledger.client._events import (
     join_targets,
     with_source,
 )
+from ledger.client._events import EventFields, build_event
 from ledger.client._reading import Reading
 from ledger.client._shared_proof import SharedProof
 from ledger.client.admin import Administration

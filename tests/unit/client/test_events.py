@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from ledger.client._events import EventFields, build_event, check_event
+from ledger.client._event_checks import check_event
+from ledger.client._events import EventFields, build_event
 from ledger.errors import EventTooLargeError, InvalidEventError
 from ledger.events.codec import encode_sections
 from ledger.events.event import (
