@@ -166,6 +166,20 @@ def build_event(
     return event, None if personal == PersonalData() else personal
 
 
+def to_microseconds(moment: object) -> int:
+    """Return microseconds since 1970 in UTC.
+
+    Raises:
+        InvalidEventError: It is no datetime, or has no time zone.
+    """
+    wanted = "a datetime with its time zone, such as datetime.now(UTC)"
+    if not isinstance(moment, datetime):
+        raise InvalidEventError([FieldViolation("occurred_at", describe_type(moment, wanted))], hint=HINT)
+    if moment.tzinfo is None:
+        raise InvalidEventError([FieldViolation("occurred_at", f"has no time zone; it is {wanted}")], hint=HINT)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 class _Words:
     """Reads the words of a call, and collects what cannot be read; what it then returns stands for nothing."""
 
@@ -213,15 +227,11 @@ class _Words:
         return _OUTCOMES[outcome]
 
     def moment(self, moment: object) -> int:
-        if not isinstance(moment, datetime):
-            self.refuse(
-                "occurred_at", describe_type(moment, "a datetime with its time zone, such as datetime.now(UTC)")
-            )
-        elif moment.tzinfo is None:
-            self.refuse("occurred_at", "has no time zone; give one, such as datetime.now(UTC)")
-        else:
-            return (moment - _EPOCH) // _MICROSECOND
-        return 0
+        try:
+            return to_microseconds(moment)
+        except InvalidEventError as error:
+            self.violations += error.violations
+            return 0
 
     def changes(self, fields: EventFields) -> tuple[tuple[FieldChange, ...], tuple[FieldChange, ...]]:
         all_changes = self.pairs("changes", _or(fields.get("changes"), {}))
