@@ -31,18 +31,27 @@ class LedgerError(Exception):
 
     reason: ClassVar[str] = "INTERNAL"
 
-    def __init__(self, message: str, *, hint: str = "", metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        metadata: Mapping[str, str] | None = None,
+        retry_seconds: float | None = None,
+    ) -> None:
         """Keep the message, what to do next, and the message's variables for programs.
 
         Args:
             message: Cause, value and limit.
             hint: What the reader should do next; may be empty.
             metadata: The variables of the message under lower-camel keys.
+            retry_seconds: When it is worth trying again, where that is known better than for the class as a whole.
         """
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.metadata = dict(metadata or {})
+        self.retry_seconds = retry_seconds
 
 
 # Input
@@ -214,10 +223,22 @@ class QuotaExceededError(LedgerError):
     reason = "QUOTA_EXCEEDED"
 
 
+class TooManyLoginsError(LedgerError):
+    """Too many bad credentials came from the caller's address, so none that is new is looked at for a while."""
+
+    reason = "LOGINS_LIMITED"
+
+
 class OverloadedError(LedgerError):
-    """The queue of the log is full."""
+    """The server is busy: a queue is full, too many calls run, or the wait would be too long."""
 
     reason = "SEQUENCER_BUSY"
+
+
+class StalledError(LedgerError):
+    """The caller sent nothing, or took nothing, for too long, so its call was ended."""
+
+    reason = "CALL_STALLED"
 
 
 class ShuttingDownError(LedgerError):

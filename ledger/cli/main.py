@@ -38,7 +38,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 """Sub-commands in the order in which help shows them: module, and what it does."""
 
-_SERVER_MODULES: Final = frozenset({"lmdb", "grpc_health", "prometheus_client", "structlog"})
+_SERVER_MODULES: Final = frozenset({"lmdb", "grpc_health", "grpc_reflection", "prometheus_client", "structlog"})
 _ISSUES: Final = "report it with that file, which holds no data of yours"
 
 

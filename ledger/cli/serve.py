@@ -7,9 +7,19 @@ from pathlib import Path
 
 import click
 
+from ledger.rpc.limits import CallLimits, RateLimits
 from ledger.server.app import LedgerServer
-from ledger.server.config import DEFAULT_LISTEN, ServerConfig, TlsFiles, invalid_setting, parse_address
+from ledger.server.config import (
+    DEFAULT_LISTEN,
+    ConnectionLimits,
+    ServerConfig,
+    TlsFiles,
+    invalid_setting,
+    parse_address,
+)
 from ledger.telemetry.logs import LogFormat, configure_logs
+
+_CALLS, _CONNECTIONS = CallLimits(), ConnectionLimits()
 
 
 @click.command()
@@ -53,13 +63,58 @@ from ledger.telemetry.logs import LogFormat, configure_logs
     help="Authorities of client certificates, PEM; every client must then have one.",
 )
 @click.option(
+    "--quota-events",
+    type=click.FloatRange(min=0),
+    default=_CALLS.rates.events_per_second,
+    show_default=True,
+    metavar="N",
+    help="Events a second that one credential may append in the long run; 0 for no limit.",
+)
+@click.option(
+    "--quota-bytes",
+    type=click.FloatRange(min=0),
+    default=_CALLS.rates.bytes_per_second,
+    show_default=True,
+    metavar="N",
+    help="Bytes a second of the requests that bring them; 0 for no limit.",
+)
+@click.option(
+    "--quota-burst",
+    type=click.FloatRange(min=0, min_open=True),
+    default=_CALLS.rates.burst_seconds,
+    show_default=True,
+    metavar="SECONDS",
+    help="How many seconds' worth of both may come at once after a pause.",
+)
+@click.option(
+    "--max-wait",
+    type=click.FloatRange(min=0, min_open=True),
+    default=_CALLS.max_wait_seconds,
+    show_default=True,
+    metavar="SECONDS",
+    help="Appends that would take longer are refused, with when to come back, but for a few; see docs/operator.md.",
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(min=1),
+    default=_CONNECTIONS.connections,
+    show_default=True,
+    metavar="N",
+    help="gRPC connections at a time; more are closed at once.",
+)
+@click.option(
+    "--reflection",
+    is_flag=True,
+    help="Tell the schema to tools that ask for it, such as grpcurl, without a credential.",
+)
+@click.option(
     "--log-format",
     type=click.Choice([log_format.value for log_format in LogFormat]),
     default=LogFormat.AUTO.value,
     show_default=True,
     help="How the server's own log lines are written to stderr; auto is text on a terminal.",
 )
-def command(
+def command(  # noqa: PLR0913 - each option is an argument
     *,
     data: Path,
     listen: str,
@@ -67,8 +122,16 @@ def command(
     guard_dir: Path | None,
     guard: str,
     origin_prefix: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
+    quota_events: float,
+    quota_bytes: float,
+    quota_burst: float,
+    max_wait: float,
+    max_connections: int,
+    reflection: bool,
     log_format: str,
-    **tls: Path | None,
 ) -> None:
     """Run a server until SIGTERM or Ctrl-C.
 
@@ -85,7 +148,10 @@ def command(
         guard=None if guard_dir is None else guard_dir.absolute(),
         relaxed_guard=guard == "relaxed",
         origin_prefix=origin_prefix,
-        tls=_tls(tls["tls_cert"], tls["tls_key"], tls["tls_client_ca"]),
+        tls=_tls(tls_cert, tls_key, tls_client_ca),
+        calls=CallLimits(max_wait_seconds=max_wait, rates=RateLimits(quota_events, quota_bytes, quota_burst)),
+        connections=ConnectionLimits(connections=max_connections),
+        reflection=reflection,
     )
     configure_logs(LogFormat(log_format))
     LedgerServer(config, say=_say).run()

@@ -44,6 +44,8 @@ from ledger.errors import (
     RemoteError,
     ServerUnreachableError,
     ShuttingDownError,
+    StalledError,
+    TooManyLoginsError,
     UnsupportedError,
 )
 
@@ -67,6 +69,8 @@ _BY_REASON: Final[dict[str, type[LedgerError]]] = {
         PublicationBehindError,
         QuotaExceededError,
         ShuttingDownError,
+        StalledError,
+        TooManyLoginsError,
         UnsupportedError,
     )
 }

@@ -17,7 +17,7 @@ LONGEST_DELAY_SECONDS: Final = 5.0
 """Longest wait before any retry, unless the server asks for more."""
 
 # What may pass by itself. A full disk does not, within the time of a call.
-_PASSING: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
+_PASSING: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED"})
 _NOT_PASSING: Final = frozenset({"STORAGE_FULL", "LOG_READ_ONLY"})
 
 

@@ -1,8 +1,8 @@
 """Who calls: an API key in the metadata, or the client certificate of the connection.
 
-A call without a good key is refused before its message is read. The rule that must not break: only that a text is the
-key of a credential is remembered between calls, which never changes; whether the credential is still live is read from
-the log's records for each call.
+A call without a good key is refused before its message is read, and an address that sends bad keys is kept waiting.
+The rule that must not break: only that a text is the key of a credential is remembered between calls, which never
+changes; whether the credential is still live is read from the log's records for each call.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
@@ -21,7 +20,6 @@ from google.protobuf.message import DecodeError, Message
 from ledger.auth.api_keys import credentials_refused
 from ledger.engine.access import Caller
 from ledger.errors import InvalidCredentialsError, PermissionMissingError
-from ledger.rpc.errors import DETAILS_KEY, Refusal, refusal_of
 from ledger.rpc.parts import Parts
 from ledger.rpc.rules import RULES, Rule
 
@@ -56,8 +54,7 @@ Identity = Caller | CertificateIdentity
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-# Set by the interceptor, read by the handler, which runs in the same task.
-_PRESENTED: ContextVar[Caller | None] = ContextVar("presented", default=None)
+Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class Authenticator(grpc.aio.ServerInterceptor):
@@ -74,7 +71,7 @@ class Authenticator(grpc.aio.ServerInterceptor):
         self._registry = parts.registry
         self._clock = parts.clock
         self._workers = parts.workers
-        self._metrics = parts.metrics
+        self._logins = parts.logins
         self._takes_certificates = takes_certificates
         # Callers by SHA-256 of the text of their key, least recently used first.
         self._callers: OrderedDict[bytes, Caller] = OrderedDict()
@@ -86,35 +83,24 @@ class Authenticator(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Q, R] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Q, R] | None:
-        """Refuse a call without a good credential before its message is received."""
+        """Refuse a method without a rule; let a call without a credential wait for its message for a while only."""
         handler = await continuation(handler_call_details)
         rule = RULES.get(handler_call_details.method.removeprefix("/"))
         if handler is None or rule is None:
             return None
-        if rule.is_open:
-            return _impatient(handler)
-        values = [value for key, value in handler_call_details.invocation_metadata or () if key == AUTHORIZATION_KEY]
-        try:
-            _PRESENTED.set(await self._presented(values))
-        except Exception as error:  # noqa: BLE001 - nobody is told more of it than a refusal tells
-            if isinstance(error, InvalidCredentialsError):
-                self._metrics.authentication_failed()
-            return _refuse(refusal_of(error))
-        return handler
+        return _impatient(handler) if rule.is_open else handler
 
-    def identity(self, peer: Mapping[str, Iterable[bytes]]) -> Identity:
-        """Return who makes the call of this task.
-
-        Args:
-            peer: What gRPC knows of the connection's other end.
+    async def identify(self, context: Context) -> Identity:
+        """Return who makes a call, from its metadata or its connection; reads no message.
 
         Raises:
-            InvalidCredentialsError: There is neither a key nor a certificate with a name.
+            InvalidCredentialsError: There is neither a good key nor a certificate with a name.
+            TooManyLoginsError: Too many bad keys came from the caller's address, and this one is new.
         """
-        presented = _PRESENTED.get()
-        if presented is not None:
-            return presented
-        names = certificate_names(peer) if self._takes_certificates else ()
+        values = [value for key, value in context.invocation_metadata() or () if key == AUTHORIZATION_KEY]
+        if values or not self._takes_certificates:
+            return await self._holder_of_key(values, context.peer())
+        names = certificate_names(context.auth_context())
         if not names:
             raise credentials_refused()
         return CertificateIdentity(names)
@@ -156,10 +142,8 @@ class Authenticator(grpc.aio.ServerInterceptor):
                 continue
         raise credentials_refused()
 
-    async def _presented(self, values: Sequence[str | bytes]) -> Caller | None:
-        """Return whose API key these are; None where the certificate is to say it. More than one is none."""
-        if not values and self._takes_certificates:
-            return None
+    async def _holder_of_key(self, values: Sequence[str | bytes], peer: str) -> Caller:
+        """Return whose API key these are. More than one is none."""
         value = values[0] if len(values) == 1 else ""
         scheme, _, text = (value if isinstance(value, str) else "").partition(" ")
         if scheme.lower() != _SCHEME:
@@ -167,11 +151,19 @@ class Authenticator(grpc.aio.ServerInterceptor):
         digest = hashlib.sha256(text.encode()).digest()
         caller = self._callers.get(digest)
         if caller is None:
-            caller = await self._workers.run(lambda: self._access.authenticate_key(text))
+            caller = await self._look_up(text, peer)
             self._callers[digest] = caller
             if len(self._callers) > _REMEMBERED_KEYS:
                 self._callers.popitem(last=False)
         self._callers.move_to_end(digest)
+        return caller
+
+    async def _look_up(self, text: str, peer: str) -> Caller:
+        """Return whose API key this is, after what is remembered did not tell."""
+        # Counted as bad until it has turned out good, so that many at the same time are no way round the limit.
+        self._logins.begin(peer)
+        caller = await self._workers.run(lambda: self._access.authenticate_key(text))
+        self._logins.succeeded(peer)
         return caller
 
 
@@ -206,11 +198,3 @@ def _impatient(handler: grpc.RpcMethodHandler[Q, R]) -> grpc.RpcMethodHandler[Q,
         return await behaviour(request, context)
 
     return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
-
-
-def _refuse(refusal: Refusal) -> grpc.RpcMethodHandler[Q, R]:
-    async def refuse(_requests: object, context: grpc.aio.ServicerContext[Q, R]) -> None:
-        await context.abort(refusal.code, refusal.message, ((DETAILS_KEY, refusal.details),))
-
-    # The only shape that does not wait for a message first.
-    return grpc.stream_stream_rpc_method_handler(refuse)

@@ -1,8 +1,8 @@
 """From behaviours to gRPC handlers: what every call goes through, whatever it asks for.
 
-In this order: who calls, the message, whether it is allowed, the behaviour, the answer or the error, the count. The
-rule that must not break: a behaviour runs after its rule was checked, and in a thread; what has to wait for something
-else is handed back and awaited on the event loop.
+In this order: whether there is room for it, who calls, the message, whether it is allowed, the behaviour, the answer or
+the error, the count. The rule that must not break: a behaviour runs after its rule was checked, and in a thread; what
+has to wait for something else is handed back and awaited on the event loop.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -20,16 +20,25 @@ from google.protobuf.message_factory import GetMessageClass
 from ledger.auth.roles import Permission
 from ledger.engine.access import Caller
 from ledger.errors import (
+    DeadlinePassedError,
     FieldViolation,
     InvalidCredentialsError,
     InvalidRequestError,
     MalformedError,
+    OverloadedError,
+    QuotaExceededError,
     ShuttingDownError,
+    StalledError,
+    TooManyLoginsError,
 )
-from ledger.rpc.authentication import Authenticator, Identity
+from ledger.rpc.admission import lane_of
+from ledger.rpc.authentication import Authenticator, Context, Identity
 from ledger.rpc.errors import DETAILS_KEY, refusal_of
+from ledger.rpc.limits import Lane
 from ledger.rpc.parts import Parts
+from ledger.rpc.patience import first_message, timely_messages
 from ledger.rpc.rules import RULES, Rule, check_rules
+from ledger.v1 import ledger_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -43,13 +52,13 @@ MAX_DEADLINE_US: Final = 30_000_000
 """How long any call may wait for one thing, microseconds."""
 
 _US_PER_SECOND = 1_000_000
+# What keeps the server within its limits.
+_BY_LIMITS = (DeadlinePassedError, OverloadedError, QuotaExceededError, StalledError, TooManyLoginsError)
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R")
 Later = Callable[[], Awaitable[M]]
 """The rest of a behaviour, to be awaited on the event loop. Dropping it leaves nothing behind."""
-
-Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 @dataclass(slots=True)
@@ -61,6 +70,7 @@ class Call:
         rule: What it needs.
         identity: Who makes it.
         ends_at: Boot-clock microseconds of its deadline; None for none.
+        gives_up_at: Until when it may wait for its turn, the same; by its deadline, or by ours.
         events: How many events it brings, for the count of refusals.
     """
 
@@ -68,6 +78,7 @@ class Call:
     rule: Rule
     identity: Identity
     ends_at: int | None
+    gives_up_at: int
     events: int = 1
     _caller: Caller | None = field(default=None, init=False)
 
@@ -91,10 +102,25 @@ class Call:
         self._caller = self.authenticator.found_good(self.identity, self.rule, log)
         return self._caller is not None
 
+    def check_deadline(self, now_us: int) -> None:
+        """Return if it is still worth doing.
+
+        Raises:
+            DeadlinePassedError: It waited for too long; nothing was done.
+        """
+        if self.gives_up_at <= now_us:
+            raise DeadlinePassedError(
+                "the call waited for its turn until its deadline had passed; nothing was done",
+                hint="retry with a longer deadline",
+            )
+
     def wait_until(self, now_us: int) -> int:
         """Return until when something may be waited for, boot-clock microseconds."""
-        ends_at = now_us + DEFAULT_DEADLINE_US if self.ends_at is None else self.ends_at
-        return min(ends_at, now_us + MAX_DEADLINE_US)
+        return _gives_up_at(now_us, self.ends_at)
+
+
+def _gives_up_at(now_us: int, ends_at: int | None) -> int:
+    return min(now_us + DEFAULT_DEADLINE_US if ends_at is None else ends_at, now_us + MAX_DEADLINE_US)
 
 
 def parse_request(kind: type[M], data: bytes) -> M:
@@ -169,30 +195,39 @@ class Binder:
     ) -> grpc.RpcMethodHandler[bytes, bytes]:
         name = f"{service.full_name}/{method.name}"
         kind = GetMessageClass(method.input_type)
+        # As if every method took a stream: so the credential comes before the message, and the message not too late.
         if not method.server_streaming:
-            return grpc.unary_unary_rpc_method_handler(self._unary(name, kind, behaviour))
+            return grpc.stream_unary_rpc_method_handler(self._unary(name, kind, behaviour))
         answers = cast("Callable[[Call, object], AsyncGenerator[Message, None]]", behaviour)
         if not method.client_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._server_stream(name, kind, answers))
+            return grpc.stream_stream_rpc_method_handler(self._server_stream(name, kind, answers))
         return grpc.stream_stream_rpc_method_handler(self._both_streams(name, answers))
 
     def _unary(
         self, name: str, kind: type[Message], behaviour: Callable[..., object]
-    ) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    ) -> Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]]:
         rule = RULES[name]
+        appends = rule.permission is Permission.APPEND
 
-        async def handle(data: bytes, context: Context) -> bytes:
+        async def handle(requests: AsyncIterator[bytes], context: Context) -> bytes:
             async def work(call: Call) -> bytes:
+                data = await first_message(requests, self._parts.limits.first_message_seconds)
                 request = parse_request(kind, data)
 
-                def allowed() -> object:
-                    call.authorise(request)
+                def run() -> object:
+                    if appends:
+                        self._charge(call, request, data)
                     return behaviour(call, request)
 
+                def allowed() -> object:
+                    call.check_deadline(self._parts.clock.boottime_us())
+                    call.authorise(request)
+                    return run()
+
                 if rule.is_light and self._needs_no_thread(call, request):
-                    result = behaviour(call, request)
+                    result = run()
                 else:
-                    result = await self._parts.workers.run(allowed, is_slow=rule.is_slow)
+                    result = await self._parts.workers.run(allowed, is_slow=rule.is_slow, appends=appends)
                 response = result if isinstance(result, Message) else await cast("Later[Message]", result)()
                 return response.SerializeToString()
 
@@ -200,20 +235,23 @@ class Binder:
 
         return handle
 
+    def _charge(self, call: Call, request: Message, data: bytes) -> None:
+        events = len(request.sections) if isinstance(request, ledger_pb2.AppendBatchRequest) else 1
+        call.events = max(events, 1)
+        self._parts.quotas.take(call.identity, call.caller.key_id, events=events, size=len(data))
+
     def _needs_no_thread(self, call: Call, request: Message) -> bool:
         log = call.rule.log_of(request, home="")
         return self._parts.registry.is_open(log) and call.was_found_good(log)
 
     def _server_stream(
         self, name: str, kind: type[Message], answers: Callable[[Call, Message], AsyncGenerator[Message, None]]
-    ) -> Callable[[bytes, Context], Awaitable[None]]:
-        async def handle(data: bytes, context: Context) -> None:
+    ) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
+        async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
             async def work(call: Call) -> None:
-                request = parse_request(kind, data)
+                request = parse_request(kind, await first_message(requests, self._parts.limits.first_message_seconds))
                 await self._parts.workers.run(lambda: call.authorise(request))
-                async with contextlib.aclosing(answers(call, request)) as messages:
-                    async for message in messages:
-                        await context.write(message.SerializeToString())
+                await self._write(answers(call, request), context)
 
             await self._guard(name, context, work)
 
@@ -222,19 +260,41 @@ class Binder:
     def _both_streams(
         self, name: str, answers: Callable[[Call, AsyncIterator[bytes]], AsyncGenerator[Message, None]]
     ) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
+        limits, quotas = self._parts.limits, self._parts.quotas
+
         async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
             async def work(call: Call) -> None:
-                async with contextlib.aclosing(answers(call, requests)) as messages:
-                    async for message in messages:
-                        await context.write(message.SerializeToString())
+                async def paced() -> AsyncIterator[bytes]:
+                    timely = timely_messages(requests, limits.first_message_seconds, limits.idle_stream_seconds)
+                    async for data in timely:
+                        await quotas.pace(call.identity, events=1, size=len(data))
+                        yield data
+
+                await self._write(answers(call, paced()), context)
 
             await self._guard(name, context, work)
 
         return handle
 
+    async def _write(self, answers: AsyncGenerator[Message, None], context: Context) -> None:
+        """Send messages one after the other: no more than one waits for a reader that is slow."""
+        limit = self._parts.limits.write_seconds
+        async with contextlib.aclosing(answers) as messages:
+            async for message in messages:
+                try:
+                    async with asyncio.timeout(limit):
+                        await context.write(message.SerializeToString())
+                except TimeoutError:
+                    raise StalledError(
+                        f"an answer was not taken within {limit:g} s, so the stream was ended",
+                        hint="ask again from after the last answer that came",
+                        metadata={"limitSeconds": f"{limit:g}"},
+                    ) from None
+
     async def _guard(self, name: str, context: Context, work: Callable[[Call], Awaitable[R]]) -> R:
         """Do the work of a call, count it, and answer an error as a status."""
         clock, metrics = self._parts.clock, self._parts.metrics
+        lane = lane_of(name, RULES[name])
         started = clock.boottime_us()
         code = grpc.StatusCode.OK
         events = 1
@@ -243,10 +303,12 @@ class Binder:
         try:
             if self._parts.growth.stopping.is_set():
                 raise ShuttingDownError("the server is stopping", hint="retry with the same bytes")  # noqa: TRY301
+            self._enter(lane, context)
             remaining = cast("float | None", context.time_remaining())
             ends_at = None if remaining is None else started + int(remaining * _US_PER_SECOND)
-            identity = self._authenticator.identity(context.auth_context())
-            call = Call(self._authenticator, RULES[name], identity, ends_at)
+            identity = await self._authenticator.identify(context)
+            self._enter_as(lane, identity, context)
+            call = Call(self._authenticator, RULES[name], identity, ends_at, _gives_up_at(started, ends_at))
             try:
                 return await work(call)
             finally:
@@ -258,6 +320,8 @@ class Binder:
             if isinstance(error, InvalidCredentialsError):
                 metrics.authentication_failed()
             refusal = refusal_of(error)
+            if isinstance(error, _BY_LIMITS):
+                metrics.call_refused(refusal.reason)
             code = refusal.code
         finally:
             metrics.called(name, code.name, clock.boottime_us() - started)
@@ -267,3 +331,19 @@ class Binder:
         if RULES[name].permission is Permission.APPEND:
             metrics.refused(refusal.reason, events)
         return await context.abort(refusal.code, refusal.message, ((DETAILS_KEY, refusal.details),))
+
+    def _enter(self, lane: Lane, context: Context) -> None:
+        """Take a place until the call has left the server altogether, its answer taken by the other end."""
+        admission = self._parts.admission
+        admission.enter(lane)
+        _at_the_end(context, lambda: admission.leave(lane))
+
+    def _enter_as(self, lane: Lane, identity: Identity, context: Context) -> None:
+        admission = self._parts.admission
+        if admission.enter_as(lane, identity):
+            _at_the_end(context, lambda: admission.leave_as(lane, identity))
+
+
+def _at_the_end(context: Context, do: Callable[[], None]) -> None:
+    # gRPC's types know the blocking server's contexts only.
+    context.add_done_callback(cast("Any", lambda _context: do()))

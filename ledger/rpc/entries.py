@@ -102,21 +102,25 @@ def find_entry(reader: LogReader, request: Selecting) -> int:
     return request.leaf_index
 
 
-def fitting_entries(reader: LogReader, leaf_indexes: Sequence[int], view: View) -> Iterator[EntryRead]:
+def fitting_entries(
+    reader: LogReader, leaf_indexes: Sequence[int], view: View, *, max_bytes: int = MAX_RESPONSE_BYTES
+) -> Iterator[EntryRead]:
     """Yield the entries of these indexes in order, as many as fit into one response; at least one.
 
     Args:
         reader: A reader of the log.
         leaf_indexes: Indexes below the head's size, in any order.
         view: Which parts to read.
+        max_bytes: Largest response; a single entry is always below the largest that is sent at all.
     """
-    size = 0
+    size, is_begun = 0, False
     for start in range(0, len(leaf_indexes), _CHUNK):
         chunk = leaf_indexes[start : start + _CHUNK]
         found = {entry.leaf_index: entry for entry in reader.entries(sorted(set(chunk)), view)}
         for index in chunk:
             entry = found[index]
             size += _ENTRY_OVERHEAD + len(entry.leaf) + len(entry.event.content) + len(entry.personal.content)
-            if size > MAX_RESPONSE_BYTES:
+            if size > max_bytes and is_begun:
                 return
+            is_begun = True
             yield entry

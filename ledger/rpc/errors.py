@@ -51,10 +51,12 @@ from ledger.errors import (
     PublicationBehindError,
     QuotaExceededError,
     ShuttingDownError,
+    StalledError,
     StorageBusyError,
     StorageError,
     StorageFormatError,
     StorageFullError,
+    TooManyLoginsError,
     UnsupportedError,
 )
 
@@ -124,7 +126,9 @@ STATUS_TABLE: Final[dict[type[LedgerError], Row]] = {
     LogReadOnlyError: Row(grpc.StatusCode.FAILED_PRECONDITION),
     UnsupportedError: Row(grpc.StatusCode.UNIMPLEMENTED),
     QuotaExceededError: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=10.0),
+    TooManyLoginsError: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=60.0),
     OverloadedError: Row(grpc.StatusCode.UNAVAILABLE, retry_seconds=0.2),
+    StalledError: Row(grpc.StatusCode.ABORTED),
     ShuttingDownError: Row(grpc.StatusCode.UNAVAILABLE, retry_seconds=1.0),
     DeadlinePassedError: Row(grpc.StatusCode.DEADLINE_EXCEEDED),
     ClockError: Row(grpc.StatusCode.UNAVAILABLE, retry_seconds=60.0),
@@ -239,12 +243,20 @@ def _private(error: LedgerError, row: Row) -> Refusal:
 
 
 def _more(error: LedgerError, row: Row) -> Iterator[Message]:
-    if row.retry_seconds is not None:
-        nanos = int(row.retry_seconds * 1_000_000_000)
+    seconds = row.retry_seconds if error.retry_seconds is None else error.retry_seconds
+    if seconds is not None:
+        nanos = int(seconds * 1_000_000_000)
         delay = Duration(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000)
         yield error_details_pb2.RetryInfo(retry_delay=delay)
     if row.code is grpc.StatusCode.FAILED_PRECONDITION:
         yield error_details_pb2.PreconditionFailure(violations=[_precondition(error, row)])
+    if isinstance(error, QuotaExceededError):
+        failure = error_details_pb2.QuotaFailure()
+        failure.violations.add(
+            subject=_shortened(error.metadata.get("credential", ""), _MAX_VALUE_BYTES),
+            description=_shortened(error.message, _MAX_DESCRIPTION_BYTES),
+        )
+        yield failure
     name = error.metadata.get(row.resource_key) if row.resource else None
     if name is not None:
         yield error_details_pb2.ResourceInfo(

@@ -13,15 +13,21 @@ from ledger.engine.access import Access
 from ledger.engine.administration import Administration
 from ledger.engine.registry import LogRegistry
 from ledger.engine.requests import AppendResult
+from ledger.rpc.admission import Admission
 from ledger.rpc.completion import Completions
 from ledger.rpc.growth import Growth
+from ledger.rpc.limits import CallLimits
 from ledger.rpc.publication import Published
+from ledger.rpc.quotas import FailedLogins, Quotas
 from ledger.telemetry.metrics import Metrics
 
 R = TypeVar("R")
 
 READER_THREADS: Final = 8
 """Calls that read at the same time; the rest wait."""
+
+APPEND_THREADS: Final = 4
+"""Calls that check what they append at the same time; the rest wait, and never for those that read."""
 
 SLOW_THREADS: Final = 2
 """Administrative calls that wait for their change at the same time; the rest wait."""
@@ -33,16 +39,23 @@ class Workers:
     def __init__(self) -> None:
         """Make the pools; their threads start when needed."""
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+        self._appenders = ThreadPoolExecutor(APPEND_THREADS, thread_name_prefix="appender")
         self._slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="administration")
 
-    async def run(self, work: Callable[[], R], *, is_slow: bool = False) -> R:
-        """Return what `work` returns, from a thread of the readers, or of those that may wait for long."""
-        pool = self._slow if is_slow else self._readers
+    async def run(self, work: Callable[[], R], *, is_slow: bool = False, appends: bool = False) -> R:
+        """Return what `work` returns, from a thread of its own kind.
+
+        Args:
+            work: What may block.
+            is_slow: Whether it may wait for long.
+            appends: Whether it is part of an append, which must not wait for those that read.
+        """
+        pool = self._slow if is_slow else self._appenders if appends else self._readers
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     def close(self) -> None:
         """Wait for what runs, and drop what has not begun."""
-        for pool in (self._readers, self._slow):
+        for pool in (self._readers, self._appenders, self._slow):
             pool.shutdown(cancel_futures=True)
 
 
@@ -60,6 +73,10 @@ class Parts:
         growth: Tells that a log has grown.
         completions: Waits for commits.
         metrics: Where calls are counted.
+        limits: Bounds of calls.
+        admission: Lets calls in.
+        quotas: How much each credential may append.
+        logins: How many bad credentials each address may present.
     """
 
     registry: LogRegistry
@@ -71,3 +88,7 @@ class Parts:
     growth: Growth
     completions: Completions[AppendResult]
     metrics: Metrics
+    limits: CallLimits
+    admission: Admission
+    quotas: Quotas
+    logins: FailedLogins

@@ -27,6 +27,15 @@ _LOGGER = logging.getLogger(__name__)
 MAX_PAGE: Final = 1000
 """Most entries of one message."""
 
+MAX_PAGE_BYTES: Final = 1_000_000
+"""Largest message, but for a single entry that is larger; what a reader that stalls keeps in memory."""
+
+LOOK_SECONDS: Final = 0.02
+"""How long a stream that has shown all there is waits at least before it looks again."""
+
+LOOKS_PER_SECOND: Final = 1000
+"""How often all streams together look for new entries: the more follow, the later each sees them."""
+
 RECHECK_US: Final = 1_000_000
 """How long a credential is taken for good, microseconds; also how long a stream waits for growth at a time."""
 
@@ -41,6 +50,7 @@ class _Position:
         checked_at: When the credential was last checked, boot-clock microseconds.
         recorded_at: When a personal read was last recorded, the same; None for never.
         shown: Personal sections shown since then.
+        has_caught_up: Whether there was nothing more when it was last looked.
     """
 
     next: int
@@ -48,6 +58,7 @@ class _Position:
     checked_at: int
     recorded_at: int | None = None
     shown: int = 0
+    has_caught_up: bool = False
 
     @property
     def is_at_end(self) -> bool:
@@ -60,6 +71,7 @@ class ReadStreams:
     def __init__(self, parts: Parts) -> None:
         """Keep the parts."""
         self._parts = parts
+        self._followers = 0
 
     async def read_entries(
         self, call: Call, request: ledger_pb2.ReadEntriesRequest
@@ -81,19 +93,29 @@ class ReadStreams:
         if end == request.begin and not request.follow:
             return
         position = _Position(request.begin, end, clock.boottime_us())
+        self._followers += request.follow
         try:
             while not position.is_at_end:
                 if growth.stopping.is_set():
                     raise ShuttingDownError("the server is stopping", hint=f"read on from {position.next}")
-                grown = growth.expect(request.log)
+                grown, looked_at = growth.expect(request.log), clock.boottime_us()
                 page = await workers.run(lambda: self._page(call, request, position))
                 if page.entries:
                     yield page
-                else:
+                if position.has_caught_up and not position.is_at_end:
                     await growth.wait(grown, RECHECK_US / 1_000_000)
+                    await self._let_others_look(looked_at)
         finally:
+            self._followers -= request.follow
             if position.shown:
                 await asyncio.shield(workers.run(lambda: self._record_end(call, request.log, position), is_slow=True))
+
+    async def _let_others_look(self, looked_at: int) -> None:
+        """Wait, so that what followers cost grows neither with how often the log does, nor with how many they are."""
+        pause = max(LOOK_SECONDS, self._followers / LOOKS_PER_SECOND)
+        rest = pause - (self._parts.clock.boottime_us() - looked_at) / 1_000_000
+        if rest > 0:
+            await self._parts.growth.wait(self._parts.growth.stopping, rest)
 
     def _end(self, request: ledger_pb2.ReadEntriesRequest) -> int:
         """Return where a stream ends that does not follow the log."""
@@ -130,11 +152,12 @@ class ReadStreams:
             with log.read() as reader:
                 size = reader.head.tree_size
                 end = min(position.next + MAX_PAGE, size, position.end or size)
-                entries = list(fitting_entries(reader, range(position.next, end), view))
+                entries = list(fitting_entries(reader, range(position.next, end), view, max_bytes=MAX_PAGE_BYTES))
             shown = len(shows_personal(entries)) if view is View.FULL else 0
             if shown and (position.recorded_at is None or now - position.recorded_at >= RECORD_EVERY_US):
                 record_range_shown(log, self._parts.clock, call.caller, position.next, position.end, position.shown)
                 position.recorded_at, position.shown = now, 0
         position.shown += shown
         position.next += len(entries)
+        position.has_caught_up = position.next >= size
         return ledger_pb2.ReadEntriesResponse(entries=[entry_message(entry) for entry in entries])

@@ -102,6 +102,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "grpc.health.v1.Health/Check": _OPEN,
     "grpc.health.v1.Health/List": _OPEN,
     "grpc.health.v1.Health/Watch": _OPEN,
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _OPEN,
 }
 """The rule of each method, by `package.Service/Method`."""
 

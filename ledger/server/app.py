@@ -30,6 +30,7 @@ from ledger.errors import LedgerError, StorageError
 from ledger.http.pages import operator_pages
 from ledger.http.server import HttpServer
 from ledger.rpc.admin_service import ADMIN_SERVICE, admin_behaviours
+from ledger.rpc.admission import Admission
 from ledger.rpc.authentication import Authenticator
 from ledger.rpc.binding import Binder
 from ledger.rpc.completion import Completions
@@ -37,13 +38,15 @@ from ledger.rpc.growth import Growth
 from ledger.rpc.ledger_service import LEDGER_SERVICE, ledger_behaviours
 from ledger.rpc.parts import Parts, Workers
 from ledger.rpc.publication import Published
+from ledger.rpc.quotas import FailedLogins, Quotas
 from ledger.rpc.rules import check_rules
 from ledger.server.config import Address, ServerConfig
 from ledger.server.data import owned, prepare_directory, tidy_directory
 from ledger.server.health import HEALTH_SERVICE, Health, add_health, watch_logs
 from ledger.server.listening import cannot_listen, check_can_listen
-from ledger.server.options import MAX_CONCURRENT_RPCS, SERVER_OPTIONS
+from ledger.server.options import MAX_CONCURRENT_RPCS, server_options
 from ledger.server.processes import PublisherProcess
+from ledger.server.reflection import REFLECTION_SERVICE, Reflection, add_reflection
 from ledger.server.tls import Certificates
 from ledger.storage.files import short_lived_filesystem
 from ledger.storage.owner import OwnerLock
@@ -127,6 +130,7 @@ class LedgerServer:
         # Set on the loop before the first call is served, read by writer threads.
         self._grown: tuple[Callable[[str], None], ...] = ()
         self._metrics: Metrics | None = None
+        self._admission: Admission | None = None
 
     def run(self) -> None:
         """Serve until stopped.
@@ -180,6 +184,8 @@ class LedgerServer:
     def _stepped(self, log: str, result: StepResult, microseconds: int) -> None:
         if self._metrics is not None:
             self._metrics.stepped(log, result.appended, microseconds)
+        if self._admission is not None:
+            self._admission.committed(microseconds)
         if result.appended:
             for grew in self._grown:
                 grew(log)
@@ -212,7 +218,13 @@ class LedgerServer:
             publication = self._make_publication(
                 registry.directory, lock.fileno(), lambda: [SYSTEM_LOG, *registry.names()], _freezer(registry)
             )
-            self._metrics = metrics = Metrics(lambda: _gauges(registry, publication))
+            limits = self._config.calls
+            admission = self._admission = Admission(self._clock, limits)
+            self._metrics = metrics = Metrics(
+                lambda: _gauges(registry, publication),
+                admission.running,
+                lambda: None if certificates is None else certificates.gauges(),
+            )
             self._grown = (growth.grew, publication.grew)
             parts = Parts(
                 registry=registry,
@@ -224,6 +236,10 @@ class LedgerServer:
                 growth=growth,
                 completions=Completions(),
                 metrics=metrics,
+                limits=limits,
+                admission=admission,
+                quotas=Quotas(self._clock, limits.rates),
+                logins=FailedLogins(self._clock, limits.logins),
             )
             health = Health()
             try:
@@ -252,11 +268,11 @@ class LedgerServer:
         authenticator = Authenticator(parts, takes_certificates=takes_certificates)
         server = grpc.aio.server(
             interceptors=[authenticator],
-            options=SERVER_OPTIONS,
+            options=server_options(self._config.connections),
             maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
             compression=grpc.Compression.NoCompression,
         )
-        check_rules([LEDGER_SERVICE, ADMIN_SERVICE, HEALTH_SERVICE])
+        check_rules([LEDGER_SERVICE, ADMIN_SERVICE, HEALTH_SERVICE, REFLECTION_SERVICE])
         binder = Binder(parts, authenticator)
         server.add_generic_rpc_handlers(
             [
@@ -265,6 +281,8 @@ class LedgerServer:
             ]
         )
         add_health(server, health)
+        if self._config.reflection:
+            add_reflection(server, Reflection([LEDGER_SERVICE, ADMIN_SERVICE, HEALTH_SERVICE]))
         address = self._config.listen
         check_can_listen("listen", address)
         try:
@@ -291,7 +309,7 @@ class LedgerServer:
             yield None
             return
         pages = operator_pages(parts.metrics, parts.registry.take_appends)
-        server = HttpServer(pages, None if certificates is None else certificates.context())
+        server = HttpServer(pages, None if certificates is None else certificates.http_context())
         try:
             port = await server.start(address.host, address.port)
         except OSError as error:

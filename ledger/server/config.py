@@ -14,6 +14,7 @@ from typing import Final
 from ledger.engine.directory import check_origin_prefix
 from ledger.engine.log import Limits
 from ledger.errors import FieldViolation, InvalidRequestError
+from ledger.rpc.limits import CallLimits
 from ledger.storage.lmdb import DEFAULT_MAP_SIZE
 
 DEFAULT_LISTEN: Final = "127.0.0.1:7650"
@@ -63,6 +64,31 @@ class TlsFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Bounds of gRPC's connections.
+
+    Attributes:
+        connections: Connections at a time; more are closed at once.
+        streams: Calls at a time on one connection; a client waits with more by itself.
+        handshake_seconds: How long a new connection may take to speak TLS and HTTP/2.
+        idle_seconds: How long a connection may have no call.
+        age_seconds: How long a connection lasts; clients connect again by themselves.
+        grace_seconds: How long its calls may then go on.
+        keepalive_seconds: How often the other end must show that it is there.
+        keepalive_timeout_seconds: How long it may take for that.
+    """
+
+    connections: int = 2000
+    streams: int = 100
+    handshake_seconds: float = 5
+    idle_seconds: float = 300
+    age_seconds: float = 1800
+    grace_seconds: float = 30
+    keepalive_seconds: float = 60
+    keepalive_timeout_seconds: float = 20
+
+
+@dataclass(frozen=True, slots=True)
 class ServerConfig:
     """Settings of one server.
 
@@ -79,6 +105,9 @@ class ServerConfig:
         owner_wait_seconds: How long to wait for another process to leave the data directory.
         linger_seconds: How long a server that stops still answers new calls, with when to come back.
         drain_seconds: How long calls may then still go on.
+        calls: Bounds of calls.
+        connections: Bounds of connections.
+        reflection: Whether the schema is told to who asks for it.
     """
 
     data: Path
@@ -93,6 +122,9 @@ class ServerConfig:
     owner_wait_seconds: float = 10.0
     linger_seconds: float = 0.25
     drain_seconds: float = 10.0
+    calls: CallLimits = field(default_factory=CallLimits)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
+    reflection: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot work or would give credentials away.

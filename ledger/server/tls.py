@@ -10,24 +10,30 @@ import logging
 import os
 import ssl
 import stat
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import grpc
+from cryptography import x509
 
 from ledger.errors import FilePermissionsError, InvalidRequestError, LedgerError
 from ledger.server.config import TlsFiles, invalid_setting
+from ledger.telemetry.metrics import CertificateGauges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LOGGER = logging.getLogger(__name__)
+_GONE = ((0, 0, 0),)
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     configuration: grpc.ServerCertificateConfiguration
+    context: ssl.SSLContext
+    expires_at: float
     stamps: tuple[tuple[int, int, int], ...]
 
 
@@ -42,8 +48,9 @@ class Certificates:
             FilePermissionsError: Others may read the private key.
         """
         self._files = files
-        self._loaded = _load(files)
-        # Files that could not be used, so that this is told once for each change.
+        self._lock = threading.Lock()  # guards the three below
+        self._loaded = self._told_grpc = _load(files)
+        # Files that could not be used, so that this is told once for each change; nothing where all are in use.
         self._refused: tuple[tuple[int, int, int], ...] = ()
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -55,35 +62,68 @@ class Certificates:
             require_client_authentication=self._files.client_ca is not None,
         )
 
-    def context(self) -> ssl.SSLContext:
-        """Return what the HTTP port needs, from the files as they are now."""
-        return _context(self._files)
+    def http_context(self) -> ssl.SSLContext:
+        """Return what the HTTP port needs: each connection gets the files as they are then, or the last good ones."""
+        first = _context(self._files)
+        # OpenSSL asks which name a connection wants before it shows a certificate, whether one was sent or not.
+        first.sni_callback = self._choose_context
+        return first
+
+    def gauges(self) -> CertificateGauges:
+        """Return how the files stand."""
+        with self._lock:
+            self._look()
+            return CertificateGauges(self._loaded.expires_at, bool(self._refused))
+
+    def _choose_context(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _first: object) -> None:
+        with self._lock:
+            self._look()
+            connection.context = self._loaded.context
 
     def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return a new configuration where the files have changed; None to keep the old one."""
+        """Return a new configuration where the files have changed; None to keep the old one.
+
+        gRPC is told of each change once, so it asks for itself alone; the HTTP port and the metrics may come first.
+        """
+        with self._lock:
+            self._look()
+            if self._loaded is self._told_grpc:
+                return None
+            self._told_grpc = self._loaded
+            return self._loaded.configuration
+
+    def _look(self) -> None:
+        """Take up new files where there are any that can be used; the lock is held."""
         try:
             stamps = _stamps(self._files)
-            if stamps in {self._loaded.stamps, self._refused}:
-                return None
+            if stamps == self._loaded.stamps:
+                self._refused = ()
+                return
+            if stamps == self._refused:
+                return
             self._loaded = _load(self._files)
         except (LedgerError, OSError) as error:
-            self._refused = _stamps_or_nothing(self._files)
-            _LOGGER.error("new TLS files cannot be used; the old ones stay", extra={"problem": str(error)})  # noqa: TRY400
-            return None
+            refused = _stamps_or_nothing(self._files)
+            if refused != self._refused:
+                _LOGGER.error("new TLS files cannot be used; the old ones stay", extra={"problem": str(error)})  # noqa: TRY400
+            self._refused = refused
+            return
+        self._refused = ()
         _LOGGER.info("new TLS files are used from now on")
-        return self._loaded.configuration
 
 
 def _load(files: TlsFiles) -> _Loaded:
     stamps = _stamps(files)
     # OpenSSL checks what gRPC would only fail on later: that the files are PEM and belong together.
-    _context(files)
+    context = _context(files)
     _check_secret(files.key)
+    certificate = files.certificate.read_bytes()
     configuration = grpc.ssl_server_certificate_configuration(
-        [(files.key.read_bytes(), files.certificate.read_bytes())],
+        [(files.key.read_bytes(), certificate)],
         root_certificates=None if files.client_ca is None else files.client_ca.read_bytes(),
     )
-    return _Loaded(configuration, stamps)
+    expires_at = x509.load_pem_x509_certificates(certificate)[0].not_valid_after_utc.timestamp()
+    return _Loaded(configuration, context, expires_at, stamps)
 
 
 def _context(files: TlsFiles) -> ssl.SSLContext:
@@ -142,7 +182,7 @@ def _stamps_or_nothing(files: TlsFiles) -> tuple[tuple[int, int, int], ...]:
     try:
         return _stamps(files)
     except LedgerError:
-        return ()
+        return _GONE
 
 
 def _missing(error: OSError) -> InvalidRequestError:

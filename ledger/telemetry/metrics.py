@@ -7,7 +7,7 @@ label, except names of logs that exist.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -42,14 +42,34 @@ class LogGauges:
     room_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateGauges:
+    """How the server's TLS files stand.
+
+    Attributes:
+        expires_at: When the certificate in use ends, seconds since 1970.
+        are_refused: Whether the files have changed and cannot be used, so that the old ones are still in use.
+    """
+
+    expires_at: float
+    are_refused: bool
+
+
 class Metrics:
     """The metrics of one server. Thread-safe."""
 
-    def __init__(self, logs: Callable[[], Iterable[LogGauges]]) -> None:
+    def __init__(
+        self,
+        logs: Callable[[], Iterable[LogGauges]],
+        running: Callable[[], Mapping[str, int]] = dict,
+        certificates: Callable[[], CertificateGauges | None] = lambda: None,
+    ) -> None:
         """Make all metrics.
 
         Args:
             logs: Returns how the open logs stand; called for each exposition.
+            running: Returns how many calls of each kind run; the same.
+            certificates: Returns how the TLS files stand; None without TLS; the same.
         """
         self._registry = CollectorRegistry()
         self._appended = Counter(
@@ -77,7 +97,15 @@ class Metrics:
         self._auth_failures = Counter(
             "logproof_auth_failures", "Calls without a good credential.", registry=self._registry
         )
+        self._calls_refused = Counter(
+            "logproof_calls_refused",
+            "Calls refused or ended to keep the server within its limits, by reason of the error.",
+            ["reason"],
+            registry=self._registry,
+        )
         self._registry.register(_LogCollector(logs))
+        self._registry.register(_CallCollector(running))
+        self._registry.register(_CertificateCollector(certificates))
 
     def stepped(self, log: str, appended: int, microseconds: int) -> None:
         """Count a commit: how many entries it added, and how long it took."""
@@ -92,6 +120,10 @@ class Metrics:
     def called(self, method: str, code: str, microseconds: int) -> None:
         """Count a call that ended with the status code of this name."""
         self._calls.labels(method, code).observe(microseconds / _US_PER_SECOND)
+
+    def call_refused(self, reason: str) -> None:
+        """Count a call that a limit refused or ended, by the reason of its error."""
+        self._calls_refused.labels(reason).inc()
 
     def authentication_failed(self) -> None:
         """Count a call without a good credential."""
@@ -123,6 +155,36 @@ class _LogCollector(Collector):
             read_only.add_metric([log.name], int(log.is_read_only))
             room.add_metric([log.name], log.room_bytes)
         yield from (queued, committed, published, read_only, room)
+
+
+class _CallCollector(Collector):
+    def __init__(self, running: Callable[[], Mapping[str, int]]) -> None:
+        self._running = running
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("logproof_calls_running", "Calls that run, by kind.", labels=["kind"])
+        for kind, count in self._running().items():
+            family.add_metric([kind], count)
+        yield family
+
+
+class _CertificateCollector(Collector):
+    def __init__(self, certificates: Callable[[], CertificateGauges | None]) -> None:
+        self._certificates = certificates
+
+    def collect(self) -> Iterator[Metric]:
+        found = self._certificates()
+        if found is not None:
+            yield GaugeMetricFamily(
+                "logproof_tls_certificate_expiry_timestamp_seconds",
+                "When the TLS certificate in use ends.",
+                value=found.expires_at,
+            )
+            yield GaugeMetricFamily(
+                "logproof_tls_files_refused",
+                "1 where new TLS files cannot be used and the old ones are still in use.",
+                value=int(found.are_refused),
+            )
 
 
 def _families() -> tuple[GaugeMetricFamily, ...]:

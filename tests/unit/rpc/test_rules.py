@@ -8,6 +8,7 @@ from ledger.rpc.admin_service import ADMIN_SERVICE
 from ledger.rpc.ledger_service import LEDGER_SERVICE
 from ledger.rpc.rules import RULES, check_rules, method_names
 from ledger.server.health import HEALTH_SERVICE
+from ledger.server.reflection import REFLECTION_SERVICE
 from ledger.v1 import ledger_pb2
 
 
@@ -27,11 +28,11 @@ def test_a_method_without_a_rule_is_refused_at_start() -> None:
         check_rules([LEDGER_SERVICE, pool.FindServiceByName("more.More")])
 
 
-def test_only_health_is_open() -> None:
+def test_only_health_and_reflection_are_open() -> None:
     is_open = {name for name, rule in RULES.items() if rule.is_open}
     # Older versions of the health service have fewer methods.
     assert is_open >= {*method_names(HEALTH_SERVICE)}
-    assert {name.partition("/")[0] for name in is_open} == {HEALTH_SERVICE.full_name}
+    assert {name.partition("/")[0] for name in is_open} == {HEALTH_SERVICE.full_name, REFLECTION_SERVICE.full_name}
 
 
 def test_only_an_append_which_the_engine_checks_again_is_light() -> None:

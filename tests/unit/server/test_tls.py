@@ -31,7 +31,7 @@ def _age(path: Path) -> None:
 
 
 def test_only_the_newest_version_of_tls_is_spoken_over_http(files: TlsFiles) -> None:
-    assert Certificates(files).context().minimum_version is ssl.TLSVersion.TLSv1_3
+    assert Certificates(files).http_context().minimum_version is ssl.TLSVersion.TLSv1_3
 
 
 def test_a_key_that_others_may_read_is_refused(files: TlsFiles) -> None:
