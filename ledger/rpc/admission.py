@@ -23,6 +23,7 @@ from ledger.rpc.rules import Rule
 
 _LOOK_US: Final = 100_000
 _COMMITS_TO_WAIT: Final = 3
+_SMALL_COMMIT_ENTRIES: Final = 16
 _SMOOTHING: Final = 0.3
 _SHORTEST_RETRY_SECONDS: Final = 0.05
 _US_PER_SECOND: Final = 1_000_000
@@ -78,7 +79,7 @@ class Admission:
         self._clock = clock
         self._limits = limits
         self._paces = {lane: _Pace() for lane in Lane}
-        # Written by writer threads, each time as a whole.
+        # Of small commits; written by writer threads, each time as a whole.
         self._commit_seconds = 0.0
 
     def enter(self, lane: Lane) -> None:
@@ -142,9 +143,11 @@ class Admission:
         if not running[credential]:
             del running[credential]
 
-    def committed(self, microseconds: int) -> None:
+    def committed(self, entries: int, microseconds: int) -> None:
         """Take note of how long a commit took. Thread-safe."""
-        self._commit_seconds = _mixed(self._commit_seconds, microseconds / _US_PER_SECOND)
+        # What a large one takes is its size, which is what is to be kept within bounds.
+        if 0 < entries <= _SMALL_COMMIT_ENTRIES:
+            self._commit_seconds = _mixed(self._commit_seconds, microseconds / _US_PER_SECOND)
 
     def running(self) -> dict[str, int]:
         """Return how many calls of each kind run. Thread-safe."""

@@ -185,7 +185,7 @@ class LedgerServer:
         if self._metrics is not None:
             self._metrics.stepped(log, result.appended, microseconds)
         if self._admission is not None:
-            self._admission.committed(microseconds)
+            self._admission.committed(result.appended, microseconds)
         if result.appended:
             for grew in self._grown:
                 grew(log)
