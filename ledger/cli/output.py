@@ -74,6 +74,18 @@ def write_record(record: Mapping[str, object], output_format: Format) -> None:
         _write_aligned([[name, _shortened(_plain(value))] for name, value in _flattened("", record)])
 
 
+def write_line(values: Sequence[object], widths: Sequence[int]) -> None:
+    """Print one line of a table whose other lines are not known yet.
+
+    Args:
+        values: Its cells.
+        widths: How wide each cell is at least; those after the last are as wide as they are.
+    """
+    cells = [_shortened(_plain(value)) for value in values]
+    padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=False)]
+    click.echo("  ".join([*padded, *cells[len(padded) :]]).rstrip())
+
+
 def printable(text: str) -> str:
     """Return text that a terminal shows and does not obey: control characters as escapes."""
     return "".join(

@@ -114,6 +114,27 @@ class Reading(Session):
                 yield entry.under(head)
             begin, previous = begin + len(batch), batch[-1].leaf_hash
 
+    def tail(
+        self, since: int | None = None, *, view: EntryView = EntryView.EVENT, follow: bool = True
+    ) -> Iterator[Entry]:
+        """Yield the newest entries in order, none left out, each verified before it is yielded, and go on as they come.
+
+        A server that is restarted, or ends the stream, is asked again from where it was; who was interrupted goes on
+        with `since=entry.leaf_index + 1` of the last entry.
+
+        Args:
+            since: First index; None for what comes after the newest head of now.
+            view: Which parts.
+            follow: False to end with the newest entry of now.
+
+        Raises:
+            StaleHeadError: The server's newest head is older than the trusted one.
+            VerificationError: Something in the answers does not hold.
+            LedgerError: The server refused, or could not be reached for the time of a call.
+        """
+        begin = self.checkpoint(allow_stale=False).checkpoint.tree_size if since is None else since
+        return self.read_entries(begin, view=view, follow=follow)
+
     def stream_entries(
         self, begin: int, end: int | None, *, view: EntryView, follow: bool = False
     ) -> Iterator[list[ReadEntry]]:

@@ -17,7 +17,7 @@ import grpc
 
 from ledger.client._status import error_of, failure_of
 from ledger.client.options import Options
-from ledger.client.retry import retry_delay
+from ledger.client.retry import Failure, retry_delay
 from ledger.clock import Clock, SystemClock
 from ledger.errors import FieldViolation, InvalidRequestError, LedgerError, ServerUnreachableError
 from ledger.v1.admin_pb2_grpc import AdminServiceStub
@@ -34,9 +34,16 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
+    # A server whose machine is gone says nothing: a stream that follows a quiet log would wait for it for ever.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
 )
 # A proxy would see an unencrypted API key.
 _PLAIN_OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
+
+# A stream that follows a log and ends without an error, which no server of ours does.
+_ENDED: Final = Failure("UNAVAILABLE", "", None)
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -100,7 +107,8 @@ class Connection:
                 return choose(self._connected())(request, timeout=max(remaining, 0.001), metadata=self._metadata)
             except grpc.RpcError as rpc_error:
                 remaining = self._options.timeout_seconds - (self._now() - begin)
-                self._wait_or_raise(rpc_error, attempt, remaining)
+                error = error_of(rpc_error, self._options.address)
+                self._wait_or_raise(error, failure_of(rpc_error), attempt, remaining)
 
     def stream(
         self,
@@ -132,16 +140,20 @@ class Connection:
                     begin, attempt, answered = self._now(), 0, True
                     yield message
             except grpc.RpcError as rpc_error:
-                attempt += 1
-                self._wait_or_raise(rpc_error, attempt, self._options.timeout_seconds - (self._now() - begin))
-                continue
+                failed, failure = error_of(rpc_error, self._options.address), failure_of(rpc_error)
+            else:
+                if answered and not endless:
+                    continue
+                failed, failure = self._ended_without_answer(), _ENDED
+                if not endless:
+                    raise failed
             finally:
                 call.cancel()
-            if not answered:
-                raise ServerUnreachableError(
-                    f"the server at {self._options.address} ended a stream without an answer",
-                    hint="it may be stopping; the call can be made again safely",
-                )
+            if endless and not attempt:
+                # It may have been silent for long before it broke, because there was nothing to tell.
+                begin = self._now()
+            attempt += 1
+            self._wait_or_raise(failed, failure, attempt, self._options.timeout_seconds - (self._now() - begin))
 
     def close(self) -> None:
         """Close the channel; a later call makes a new one."""
@@ -150,14 +162,19 @@ class Connection:
         if channel is not None:
             channel.close()
 
-    def _wait_or_raise(self, rpc_error: grpc.RpcError, attempt: int, remaining_seconds: float) -> None:
-        error = error_of(rpc_error, self._options.address)
-        delay = retry_delay(failure_of(rpc_error), attempt, remaining_seconds, self._jitter)
+    def _wait_or_raise(self, error: LedgerError, failure: Failure, attempt: int, remaining_seconds: float) -> None:
+        delay = retry_delay(failure, attempt, remaining_seconds, self._jitter)
         if delay is None:
-            raise error from rpc_error
+            raise error
         if self._on_retry is not None:
             self._on_retry(error, delay)
         self._sleep(delay)
+
+    def _ended_without_answer(self) -> ServerUnreachableError:
+        return ServerUnreachableError(
+            f"the server at {self._options.address} ended a stream without an answer",
+            hint="it may be stopping; the call can be made again safely",
+        )
 
     def _connected(self) -> Stubs:
         with self._lock:

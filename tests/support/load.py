@@ -99,15 +99,15 @@ class Load:
         stub = self._stubs[number % len(self._stubs)]
         try:
             if isinstance(request, ledger_pb2.AppendRequest):
-                response = await stub.Append(request, metadata=self._metadata)  # type: ignore[misc]
+                response = await stub.Append(request, metadata=self._metadata)
                 sections, acknowledgements = [request.sections], [response.acknowledgement]
             else:
-                batch = await stub.AppendBatch(request, metadata=self._metadata)  # type: ignore[misc]
+                batch = await stub.AppendBatch(request, metadata=self._metadata)
                 sections, acknowledgements = list(request.sections), list(batch.acknowledgements)
         except grpc.aio.AioRpcError as error:
             details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
             outcome.told[error.details() or ""] += 1
-            outcome.refused[error.code().name, b"RetryInfo" in bytes(details)] += 1  # type: ignore[arg-type]
+            outcome.refused[error.code().name, b"RetryInfo" in bytes(details)] += 1
             return
         outcome.seconds.append(time.perf_counter() - begun)
         for one, acknowledgement in zip(sections, acknowledgements, strict=True):
