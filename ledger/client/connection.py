@@ -37,6 +37,7 @@ _CHANNEL_OPTIONS: Final = (
     # A server whose machine is gone says nothing: a stream that follows a quiet log would wait for it for ever.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
 )
 # A proxy would see an unencrypted API key.

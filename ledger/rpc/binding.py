@@ -279,6 +279,8 @@ class Binder:
     async def _write(self, answers: AsyncGenerator[Message, None], context: Context) -> None:
         """Send messages one after the other: no more than one waits for a reader that is slow."""
         limit = self._parts.limits.write_seconds
+        # By itself: gRPC could not end a stream whose first message, with which it would go otherwise, is not taken.
+        await context.send_initial_metadata(())
         async with contextlib.aclosing(answers) as messages:
             async for message in messages:
                 try:

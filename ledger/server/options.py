@@ -43,6 +43,8 @@ def server_options(limits: ConnectionLimits) -> tuple[tuple[str, int], ...]:
         ("grpc.server_handshake_timeout_ms", _ms(limits.handshake_seconds)),
         ("grpc.keepalive_time_ms", _ms(limits.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _ms(limits.keepalive_timeout_seconds)),
+        # What really ends a connection whose other end is silent; a minute by default.
+        ("grpc.http2.ping_timeout_ms", _ms(limits.keepalive_timeout_seconds)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 30 * _SECOND_MS),
         ("grpc.max_connection_idle_ms", _ms(limits.idle_seconds)),

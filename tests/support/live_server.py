@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,9 @@ from ledger.clock import Clock
 from ledger.engine.directory import ADMIN_KEY, DataDirectory
 from ledger.engine.log import Limits
 from ledger.errors import PublicationBehindError
+from ledger.rpc.limits import CallLimits
 from ledger.server.app import LedgerServer, Serving
-from ledger.server.config import Address, ServerConfig, TlsFiles
+from ledger.server.config import Address, ConnectionLimits, ServerConfig, TlsFiles
 from ledger.v1.admin_pb2_grpc import AdminServiceStub
 from ledger.v1.ledger_pb2_grpc import LedgerServiceStub
 
@@ -85,6 +87,9 @@ class LiveServer:
         clock: Clock | None = None,
         linger_seconds: float = 0.0,
         drain_seconds: float = 5.0,
+        calls: CallLimits | None = None,
+        connections: ConnectionLimits | None = None,
+        reflection: bool = False,
     ) -> None:
         self.data = data
         self.said: list[str] = []
@@ -100,6 +105,9 @@ class LiveServer:
             owner_wait_seconds=0.2,
             linger_seconds=linger_seconds,
             drain_seconds=drain_seconds,
+            calls=calls or CallLimits(),
+            connections=connections or ConnectionLimits(),
+            reflection=reflection,
         )
         self._clock = clock
         self._channels: list[grpc.Channel] = []
@@ -164,6 +172,12 @@ class LiveServer:
         """Return where HTTP listens."""
         assert self._serving is not None
         return str(self._serving.http)
+
+    def metric(self, sample: str) -> float:
+        """Return a sample of the metrics page, such as `logproof_x_total{reason="Y"}`; 0 where it is not there."""
+        with urllib.request.urlopen(f"http://{self.http_address}/metrics", timeout=30) as page:
+            lines = page.read().decode().splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample), 0.0)
 
     @property
     def admin_key(self) -> str:
