@@ -187,6 +187,12 @@ class Refusal:
 
 def refusal_of(error: Exception) -> Refusal:
     """Return how an error is sent; what nobody foresaw is logged with its traceback and sent as an incident number."""
+    if isinstance(error, MemoryError):
+        error = OverloadedError(
+            "the server has no memory left for this call",
+            hint="retry after a pause with the same bytes and event ids: what was done is found",
+            retry_seconds=1.0,
+        )
     if isinstance(error, LedgerError):
         row = next((STATUS_TABLE[kind] for kind in type(error).__mro__ if kind in STATUS_TABLE), None)
         if row is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -12,7 +14,7 @@ import grpc
 import pytest
 from cryptography import x509
 
-from ledger.server.config import TlsFiles
+from ledger.server.config import ConnectionLimits, TlsFiles
 from ledger.v1 import admin_pb2, ledger_pb2
 from ledger.v1.admin_pb2_grpc import AdminServiceStub
 from ledger.v1.ledger_pb2_grpc import LedgerServiceStub
@@ -177,3 +179,57 @@ def test_a_new_certificate_is_used_by_the_next_connection(tmp_path: Path) -> Non
         renewed.key.replace(identity.key)
         renewed.certificate.replace(identity.certificate)
         assert (connects(new), connects(old)) == (True, False)
+
+
+def test_the_http_port_takes_up_new_certificates_and_keeps_the_old_over_bad_ones(tmp_path: Path) -> None:
+    old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
+    identity = old.issue("server")
+    with live_server(tmp_path / "data", tls=TlsFiles(identity.certificate, identity.key), http=True) as server:
+        port = server.http_address.rpartition(":")[2]
+
+        def answers(authority: Authority, host: str = "localhost") -> bool:
+            # Connections to an address name no host, and are shown the same certificate.
+            context = ssl.create_default_context(cafile=str(authority.certificate))
+            try:
+                with urllib.request.urlopen(f"https://{host}:{port}/metrics", context=context, timeout=30) as page:
+                    metrics = page.read().decode()
+            except (urllib.error.URLError, ConnectionError):
+                return False
+            refused.append("logproof_tls_files_refused 1.0" in metrics)
+            return True
+
+        refused: list[bool] = []
+        assert (answers(old), answers(new)) == (True, False)
+        renewed = new.issue("renewed")
+        renewed.key.replace(identity.key)
+        renewed.certificate.replace(identity.certificate)
+        assert (answers(new), answers(new, "127.0.0.1"), answers(old)) == (True, True, False)
+
+        identity.certificate.write_text("nothing")
+        assert answers(new)
+        assert refused == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "first", [b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"]
+)
+def test_plain_text_and_silence_on_the_tls_port_are_closed_and_good_clients_go_on(
+    tmp_path: Path, authority: Authority, first: bytes
+) -> None:
+    identity = authority.issue("server")
+    limits = ConnectionLimits(handshake_seconds=0.3)
+    with live_server(tmp_path / "data", tls=TlsFiles(identity.certificate, identity.key), connections=limits) as server:
+        channel = _channel(server, authority, None)
+        ledger = LedgerServiceStub(grpc.intercept_channel(channel, server.with_key(server.admin_key)))
+        ledger.GetCheckpoint(_CHECKPOINT)
+        port = int(server.address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), 60) as connection:
+            connection.sendall(first)
+            with contextlib.suppress(ConnectionResetError):
+                while connection.recv(65_536):
+                    pass
+
+        plain = failure(lambda: server.ledger().GetCheckpoint(_CHECKPOINT, timeout=30))
+
+        assert plain.code is grpc.StatusCode.UNAVAILABLE
+        assert ledger.GetCheckpoint(_CHECKPOINT).checkpoint.note

@@ -24,6 +24,7 @@ from ledger.errors import (
     LogNotFoundError,
     OutcomeUnknownError,
     OverloadedError,
+    QuotaExceededError,
     RemoteError,
     ServerUnreachableError,
     StorageError,
@@ -233,3 +234,20 @@ def test_a_failure_of_storage_names_no_file_of_the_server(
 
 def test_a_damaged_entry_is_named() -> None:
     assert _info(refusal_of(CorruptionError("wrong", metadata={"leafIndex": "7"}))).metadata["leafIndex"] == "7"
+
+
+def test_a_call_that_found_no_memory_is_told_to_come_back() -> None:
+    refusal = refusal_of(MemoryError())
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "SEQUENCER_BUSY")
+    assert _info(refusal).metadata["hint"].startswith("retry")
+
+
+def test_a_quota_is_named_with_whose_it_is_and_when_there_is_room_again() -> None:
+    refusal = refusal_of(QuotaExceededError("used up", metadata={"credential": "key-1"}, retry_seconds=2.5))
+    quota, retry = error_details_pb2.QuotaFailure(), error_details_pb2.RetryInfo()
+
+    assert any(detail.Unpack(quota) for detail in _details(refusal).details)
+    assert any(detail.Unpack(retry) for detail in _details(refusal).details)
+    assert [(found.subject, found.description) for found in quota.violations] == [("key-1", "used up")]
+    assert (retry.retry_delay.seconds, retry.retry_delay.nanos) == (2, 500_000_000)

@@ -115,3 +115,25 @@ def test_a_file_that_goes_away_leaves_the_old_in_place(files: TlsFiles, caplog: 
     with caplog.at_level(logging.ERROR):
         assert certificates._renewed() is None
     assert len(caplog.records) == 1
+
+
+def test_how_the_files_stand_is_told(files: TlsFiles) -> None:
+    certificates = Certificates(files)
+    good = files.certificate.read_bytes()
+    first = certificates.gauges()
+    files.certificate.write_text("nothing")
+    refused = certificates.gauges()
+    files.certificate.write_bytes(good)
+    _age(files.certificate)
+
+    assert (first.are_refused, refused.are_refused, certificates.gauges().are_refused) == (False, True, False)
+    assert refused.expires_at == first.expires_at > 1_700_000_000
+
+
+def test_grpc_is_told_of_new_files_that_the_http_port_saw_first(files: TlsFiles) -> None:
+    certificates = Certificates(files)
+    _age(files.certificate)
+    certificates.gauges()
+
+    assert certificates._renewed() is not None
+    assert certificates._renewed() is None
