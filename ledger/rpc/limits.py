@@ -92,7 +92,7 @@ class CallLimits:
     places: Mapping[Lane, int] = field(default_factory=lambda: PLACES)
     of_credential: Mapping[Lane, int] = field(default_factory=lambda: OF_CREDENTIAL)
     max_wait_seconds: float = 0.05
-    quick_calls: Mapping[Lane, int] = field(default_factory=lambda: MappingProxyType({Lane.APPEND: 64, Lane.BATCH: 2}))
+    quick_calls: Mapping[Lane, int] = field(default_factory=lambda: MappingProxyType({Lane.APPEND: 64, Lane.BATCH: 4}))
     first_message_seconds: float = 5
     idle_stream_seconds: float = 300
     write_seconds: float = 30

@@ -38,6 +38,9 @@ def server_options(limits: ConnectionLimits) -> tuple[tuple[str, int], ...]:
         # What has arrived and was not yet looked at: the loop is that far behind only when flooded.
         ("grpc.server.max_pending_requests", MAX_CONCURRENT_RPCS),
         ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_CONCURRENT_RPCS),
+        # A call that is not let in has no more than this of its message in memory.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 64 * 1024),
         # Identity only: sections are small and often hold what does not compress.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.server_handshake_timeout_ms", _ms(limits.handshake_seconds)),
