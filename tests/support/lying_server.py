@@ -117,6 +117,7 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
         self.lie: Lie = truth
         self.failures: list[LedgerError] = []
         self.stream_breaks: list[int] = []  # after how many messages the next streams break
+        self.batch_fits = 1000  # entries of an answer to BatchGetEntries
         self.requests: list[Message] = []
         self._lock = threading.RLock()  # an answer is of one moment
         self._grown = threading.Condition(self._lock)
@@ -291,13 +292,26 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
         self._receive(request, context)
         return self._send(ledger_pb2.GetServerInfoResponse(version="1.2.3", schema_version=1, max_batch_events=1000))
 
-    def BatchGetEntries(self, request: Message, context: grpc.ServicerContext) -> NoReturn:
-        del request
-        self._abort(context, UnsupportedError("not here"))
+    @_of_one_moment
+    def BatchGetEntries(
+        self, request: ledger_pb2.BatchGetEntriesRequest, context: grpc.ServicerContext
+    ) -> ledger_pb2.BatchGetEntriesResponse:
+        self._receive(request, context)
+        entries = [self.entry(index, request.view) for index in request.leaf_indexes[: self.batch_fits]]
+        return self._send(ledger_pb2.BatchGetEntriesResponse(entries=entries, answered=len(entries)))
 
-    def BatchGetInclusionProof(self, request: Message, context: grpc.ServicerContext) -> NoReturn:
-        del request
-        self._abort(context, UnsupportedError("not here"))
+    @_of_one_moment
+    def BatchGetInclusionProof(
+        self, request: ledger_pb2.BatchGetInclusionProofRequest, context: grpc.ServicerContext
+    ) -> ledger_pb2.BatchGetInclusionProofResponse:
+        self._receive(request, context)
+        size = request.tree_size or len(self.log.leaves)
+        return self._send(
+            ledger_pb2.BatchGetInclusionProofResponse(
+                inclusion_proof=self.batch_inclusion(list(request.leaf_indexes), size),
+                checkpoint=self.checkpoint(size),
+            )
+        )
 
     def AppendStream(self, request_iterator: Iterator[Message], context: grpc.ServicerContext) -> NoReturn:
         del request_iterator

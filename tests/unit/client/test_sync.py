@@ -29,6 +29,7 @@ from ledger.errors import (
     EventIdReusedError,
     IndexBeyondTreeError,
     InvalidEventError,
+    InvalidProofError,
     InvalidRequestError,
     LedgerError,
     MalformedError,
@@ -417,6 +418,73 @@ def test_entries_are_read_in_order_and_in_part(ledger: Ledger) -> None:
     assert [entry.leaf_hash for entry in part] == [ledger.get(index).leaf_hash for index in range(4, 9)]
     assert [entry.event.event_id for entry in part if entry.event] == [receipt.event_id for receipt in receipts[4:9]]
     assert list(ledger.read_entries(10)) == []
+
+
+def test_entries_of_a_list_come_in_its_order_under_one_head(server: LyingServer, ledger: Ledger) -> None:
+    for _ in range(10):
+        ledger.append("a.b")
+    server.batch_fits = 3
+
+    entries = ledger.get_batch([7, 2, 9, 2, 0])
+
+    assert [entry.leaf_index for entry in entries] == [7, 2, 9, 2, 0]
+    assert {entry.head.checkpoint.tree_size for entry in entries} == {10}
+    assert ledger.get_batch([]) == []
+    for beyond in ([0, 10], [-1]):
+        with pytest.raises((IndexBeyondTreeError, InvalidRequestError)):
+            ledger.get_batch(beyond)
+
+
+def test_list_of_entries_that_are_others_or_not_in_the_tree_is_refused(server: LyingServer, ledger: Ledger) -> None:
+    for _ in range(4):
+        ledger.append("a.b")
+
+    def swap(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.BatchGetEntriesResponse):
+            answer.entries[0].leaf_index = 3
+
+    def forge(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.BatchGetEntriesResponse):
+            leaf = server.entry(2, ledger_pb2.ENTRY_VIEW_EVENT)
+            leaf.leaf_index = 1
+            answer.entries[1].CopyFrom(leaf)
+
+    def nothing(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.BatchGetEntriesResponse):
+            answer.Clear()
+
+    for lie, error in ((swap, ContentMismatchError), (forge, InvalidProofError), (nothing, ContentMismatchError)):
+        server.lie = lie
+        with pytest.raises(error):
+            ledger.get_batch([0, 1])
+
+
+def test_tail_begins_after_the_newest_head_or_where_it_is_told(ledger: Ledger, connect: Callable[[], Ledger]) -> None:
+    for _ in range(3):
+        ledger.append("a.b")
+    reader = connect()
+    newest, all_of_it = reader.tail(), reader.tail(0, follow=False)
+    ledger.append("a.b")
+
+    assert next(newest).leaf_index == 3
+    assert [entry.leaf_index for entry in all_of_it] == [0, 1, 2, 3]
+
+
+def test_followed_stream_that_ends_without_an_answer_is_asked_again_after_a_pause(
+    server: LyingServer, tmp_path: Path
+) -> None:
+    pauses: list[float] = []
+    options = Options(
+        server.address, api_key=API_KEY, verifier_key=server.verifier_key, state=tmp_path / "state", timeout_seconds=60
+    )
+    with Ledger.from_options(options, connect=lambda given: Connection(given, sleep=pauses.append)) as ledger:
+        ledger.append("a.b")
+        server.stream_breaks = [ENDS_AT_ONCE, ENDS_AT_ONCE, 0]
+
+        assert next(ledger.tail(0)).leaf_index == 0
+
+    assert len(pauses) == 3
+    assert all(pause > 0 for pause in pauses)
 
 
 def test_broken_stream_goes_on_where_it_broke(server: LyingServer, ledger: Ledger) -> None:
