@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError, EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from ledger.auth.roles import Permission
@@ -52,6 +52,8 @@ MAX_DEADLINE_US: Final = 30_000_000
 """How long any call may wait for one thing, microseconds."""
 
 _US_PER_SECOND = 1_000_000
+# What the runtime of protobuf says then; only this tells it from bytes that are no message.
+_NO_MEMORY = "alloc failed"
 # What keeps the server within its limits.
 _BY_LIMITS = (DeadlinePassedError, OverloadedError, QuotaExceededError, StalledError, TooManyLoginsError)
 
@@ -131,15 +133,20 @@ def parse_request(kind: type[M], data: bytes) -> M:
     Raises:
         MalformedError: The bytes are no such message.
         InvalidRequestError: It has fields that are not known.
+        MemoryError: There is no memory for it, which the runtime of protobuf tells in its own words.
     """
     try:
         message = kind.FromString(data)
+        received = message.ByteSize()
+    except EncodeError as error:
+        raise MemoryError from error
     except DecodeError as error:
+        if _NO_MEMORY in str(error):
+            raise MemoryError from error
         raise MalformedError(
             f"the request is no {kind.DESCRIPTOR.full_name}: {error}",
             hint="check that the client was made from the server's schema, and that its texts are UTF-8",
         ) from error
-    received = message.ByteSize()
     message.DiscardUnknownFields()
     if message.ByteSize() != received:
         violation = FieldViolation(

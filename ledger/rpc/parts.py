@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,10 +38,10 @@ class Workers:
     """Threads for what may block: nothing that touches a disk runs on the event loop."""
 
     def __init__(self) -> None:
-        """Make the pools; their threads start when needed."""
-        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
-        self._appenders = ThreadPoolExecutor(APPEND_THREADS, thread_name_prefix="appender")
-        self._slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="administration")
+        """Make the pools and start their threads: a call must not find that there is no room for another thread."""
+        self._readers = _started(READER_THREADS, "reader")
+        self._appenders = _started(APPEND_THREADS, "appender")
+        self._slow = _started(SLOW_THREADS, "administration")
 
     async def run(self, work: Callable[[], R], *, is_slow: bool = False, appends: bool = False) -> R:
         """Return what `work` returns, from a thread of its own kind.
@@ -57,6 +58,15 @@ class Workers:
         """Wait for what runs, and drop what has not begun."""
         for pool in (self._readers, self._appenders, self._slow):
             pool.shutdown(cancel_futures=True)
+
+
+def _started(threads: int, name: str) -> ThreadPoolExecutor:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    # Each waits for all others, so that there have to be as many.
+    together = threading.Barrier(threads)
+    for waiting in [pool.submit(together.wait) for _ in range(threads)]:
+        waiting.result()
+    return pool
 
 
 @dataclass(frozen=True, slots=True)

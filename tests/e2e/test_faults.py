@@ -170,7 +170,7 @@ def test_a_flood_of_large_batches_of_strangers_is_refused_and_keeps_no_memory(se
 
     assert codes <= {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE}
     assert grpc.StatusCode.UNAUTHENTICATED in codes
-    assert resident_bytes(served.process.pid) < memory + 192 * _MIB
+    assert resident_bytes(served.process.pid) < memory + 256 * _MIB
     assert served.client().append("user.created").leaf_index
 
 
@@ -319,7 +319,7 @@ def test_a_server_with_little_memory_refuses_what_it_cannot_hold_and_loses_nothi
 ) -> None:
     served = serve()
     served.client().append("user.created")
-    room = f"--data={_data_bytes(served.process.pid) + 192 * _MIB}"
+    room = f"--data={_data_bytes(served.process.pid) + 256 * _MIB}"
     subprocess.run([_needs("prlimit"), "--pid", str(served.process.pid), room], check=True)
     large = tuple(MetadataEntry(f"k{number:02}", "x" * 2000) for number in range(14))
     requests = [
