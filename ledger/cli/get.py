@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
-from ledger.cli.output import Format, say, write_data, write_record
+from ledger.cli.output import Format, say, write_data, write_record, write_records
 from ledger.cli.settings import Settings, client_options, format_option
 from ledger.cli.verdicts import flat_event, leaf_record
 from ledger.cli.which import Which, entry_options
 from ledger.errors import IncompleteEvidenceError
 
+if TYPE_CHECKING:
+    from ledger.client.values import Entry
+
+# Of a table of several entries.
+_COLUMNS = ("leaf_index", "recorded_at", "leaf_hash", "event_section", "personal_section", "event")
+
 
 @click.command()
-@entry_options
+@entry_options(several=True)
 @click.option("--personal", is_flag=True, help="Show personal data too; needs the personal grant, and is recorded.")
 @click.option("--original", is_flag=True, help="Print the imported record byte for byte, and nothing else.")
 @format_option()
@@ -25,12 +34,17 @@ def command(
     personal: bool,
     original: bool,
 ) -> None:
-    """Show one entry, by INDEX or by event id, verified against the log's signed head."""
+    """Show one entry, by INDEX or by event id, or several by INDEX, verified."""
     from ledger.cli.connect import open_ledger
     from ledger.client.values import EntryView
 
     view = EntryView.FULL if personal or original else EntryView.EVENT
+    if which.several and original:
+        raise click.UsageError("--original prints the record of one entry")
     with open_ledger(settings) as ledger:
+        if which.several:
+            _show_all(ledger.get_batch(which.several, view=view), output_format)
+            return
         entry = ledger.get(which.leaf_index, event_id=which.event_id, leaf_hash=which.leaf_hash, view=view)
     for note in entry.notes:
         say(f"note: {note}")
@@ -43,17 +57,25 @@ def command(
             )
         write_data(kept.content)
         return
-    write_record(
-        {
-            "leaf_index": entry.leaf_index,
-            "leaf_hash": entry.leaf_hash.hex(),
-            **leaf_record(entry.leaf),
-            "level": entry.head.level.label,
-            "tree_size": entry.head.checkpoint.tree_size,
-            "event_section": entry.event_section.state.name.lower(),
-            "personal_section": entry.personal_section.state.name.lower(),
-            "event": flat_event(entry.event, entry.personal),
-            "notes": list(entry.notes),
-        },
-        output_format,
-    )
+    write_record(_record(entry), output_format)
+
+
+def _show_all(entries: Sequence[Entry], output_format: Format) -> None:
+    for entry in entries:
+        for note in entry.notes:
+            say(f"note: {note}")
+    write_records([_record(entry) for entry in entries], output_format, _COLUMNS)
+
+
+def _record(entry: Entry) -> dict[str, object]:
+    return {
+        "leaf_index": entry.leaf_index,
+        "leaf_hash": entry.leaf_hash.hex(),
+        **leaf_record(entry.leaf),
+        "level": entry.head.level.label,
+        "tree_size": entry.head.checkpoint.tree_size,
+        "event_section": entry.event_section.state.name.lower(),
+        "personal_section": entry.personal_section.state.name.lower(),
+        "event": flat_event(entry.event, entry.personal),
+        "notes": list(entry.notes),
+    }

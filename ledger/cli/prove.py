@@ -25,7 +25,7 @@ def command() -> None:
 
 
 @command.command("inclusion")
-@entry_options
+@entry_options(several=False)
 @click.option(
     "--size",
     type=click.IntRange(min=1, max=MAX_TREE_SIZE),

@@ -466,3 +466,17 @@ def test_plain_text_to_another_machine_is_bad_input(run: Run, monkeypatch: pytes
     remote = run("head", "--address", "192.0.2.1:7650")
     assert remote.code == 2
     assert "in the clear" in remote.err
+
+
+def test_several_entries_are_shown_by_their_indexes(server: LyingServer, run: Run) -> None:
+    del server
+    for _ in range(3):
+        assert run("append", "user.created").code == 0
+
+    shown = run("get", "2", "0", "--format", "ndjson")
+    table = run("get", "2", "0")
+
+    assert [json.loads(line)["leaf_index"] for line in shown.out.splitlines()] == [2, 0]
+    assert [line.split()[0] for line in table.out.splitlines()] == ["LEAF", "2", "0"]
+    assert run("get", "2", "0", "--original").code == 2
+    assert run("get", "2", "9").code == 3
