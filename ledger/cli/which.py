@@ -67,9 +67,7 @@ def _with_options(command: Callable[..., None], most: int) -> Callable[..., None
     return with_which
 
 
-def _which(
-    indexes: tuple[int, ...], named_index: int | None, event_id: str | None, leaf_hash: str | None
-) -> Which:
+def _which(indexes: tuple[int, ...], named_index: int | None, event_id: str | None, leaf_hash: str | None) -> Which:
     """Return the entry that the options of a command name, or the entries.
 
     Raises:
