@@ -6,21 +6,21 @@ named; what follows it is still checked, because an operator wants to know how f
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ledger.engine.findings import Finding, Impossible
+from ledger.engine.page_check import check_page
 from ledger.engine.records import FOLDED_PREFIXES, fold
-from ledger.engine.recovery import Finding, Impossible, check_entries, check_opening
+from ledger.engine.recovery import check_opening
 from ledger.errors import CorruptionError, LedgerError
 from ledger.events.actions import is_reserved
 from ledger.events.commitments import SALT_SIZE
 from ledger.events.leaf import decode_leaf
 from ledger.events.wire import read_event
 from ledger.merkle.compact import CompactRange
-from ledger.merkle.hashing import hash_leaf
-from ledger.merkle.ranges import stored_count
-from ledger.storage.api import HeadRecord, ReadTransaction, SectionKind, Store
+from ledger.merkle.proofs import frontier
+from ledger.storage.api import HeadRecord, ReadTransaction, Store
 
 PAGE_ENTRIES = 1000
 MAX_FINDINGS = 100
@@ -76,16 +76,15 @@ def check_log(
         end = min(begin + PAGE_ENTRIES, head.tree_size)
         with store.read() as snapshot:
             try:
-                found = list(check_entries(snapshot, begin, end, origin))
-                leaves = snapshot.leaves(begin, end)
-                tree, hashes = tree.extend([hash_leaf(leaf) for leaf in leaves])
-                # Where a leaf is damaged, the hashes above it differ as well, which says nothing new.
-                findings += found or _check_hashes(snapshot, begin, end, hashes)
-                _fold_entries(snapshot, begin, leaves, folded)
+                page = check_page(snapshot, begin, end, origin, tree)
+                fold_entries(page.leaves, page.events, folded)
+                findings += page.findings
+                # From here on the stored hashes are taken for right, so that later damage is seen for itself.
+                tree = CompactRange(end, frontier(end, snapshot.hashes)) if page.findings else page.tree or tree
             except CorruptionError as error:
                 findings.append(Finding(Impossible.HASHES_MISSING, error.message, begin))
         progress(end, head.tree_size)
-        if len(findings) >= MAX_FINDINGS:
+        if len(findings) >= MAX_FINDINGS or tree.tree_size != end:
             break
     root = tree.root()
     if not findings and root != head.root_hash:
@@ -102,21 +101,15 @@ def _readable_head(snapshot: ReadTransaction) -> HeadRecord | None:
         return None
 
 
-def _check_hashes(snapshot: ReadTransaction, begin: int, end: int, expected: list[bytes]) -> Iterator[Finding]:
-    """Compare the stored hashes that the leaves [begin, end) complete with those computed; name the first that differs."""
-    first = stored_count(begin)
-    stored = snapshot.hashes(range(first, first + len(expected)))
-    for position, (computed, found) in enumerate(zip(expected, stored, strict=True), start=first):
-        if computed != found:
-            completed_by = bisect_right(range(end), position, lo=begin, key=stored_count) - 1
-            detail = f"stored hash {position} is {found.hex()}, not {computed.hex()}"
-            yield Finding(Impossible.LEAF_HASH_DIFFERS, detail, completed_by)
-            return
+def fold_entries(leaves: Sequence[bytes], events: Sequence[bytes | None], folded: dict[str, bytes]) -> None:
+    """Bring the records up to date with what these entries say of them.
 
-
-def _fold_entries(snapshot: ReadTransaction, begin: int, leaves: list[bytes], folded: dict[str, bytes]) -> None:
-    sections = snapshot.sections(SectionKind.EVENT, range(begin, begin + len(leaves)))
-    for leaf, section in zip(leaves, sections, strict=True):
+    Args:
+        leaves: Leaf bytes.
+        events: Salt and event section of each, None where there is none.
+        folded: The records as the entries before left them, by name.
+    """
+    for leaf, section in zip(leaves, events, strict=True):
         if section is None or b"ledger." not in section:
             continue
         try:

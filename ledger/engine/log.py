@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ledger.clock import Clock
+from ledger.engine.findings import Impossible
 from ledger.engine.reader import LogReader
 from ledger.engine.records import FREEZE
-from ledger.engine.recovery import Impossible, check_opening
+from ledger.engine.recovery import check_opening
 from ledger.engine.requests import AdminRequest, AppendRequest, AppendResult, SignedHead
 from ledger.engine.sequencer import Guard, RandomSource, Request, Sequencer, StepResult, require_head
 from ledger.errors import (

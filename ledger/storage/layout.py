@@ -12,8 +12,13 @@ Integers are big-endian, so that keys sort by number.
     hashes             position // 63, 8 bytes up to 63 hashes of 32 bytes; only the last value is shorter than that
     event_sections     leaf index, 8 bytes     salt (16) and event section
     personal_sections  leaf index, 8 bytes     salt (16) and personal section; no row where there is none
-    event_ids          event id, ASCII         leaf index, 8 bytes
+    event_ids          event id, ASCII; zero   leaf index, 8 bytes
+                       byte for `ledger-`
     records            name, ASCII             whatever its owner keeps
+
+Ids that the server makes are kept with a zero byte for their `ledger-`, which no id of a client begins with. They sort
+below all others, so that clients' ids in order of time stay the last ones: LMDB fills pages that grow at the end, and
+leaves those half empty that grow before a key which stays the last.
 
 A checksum is the SHA-256 of what stands before it. 63 hashes are the most that LMDB keeps two to a 4,096-byte page;
 with 64 each would take pages of its own.
@@ -26,10 +31,11 @@ import struct
 from collections.abc import Sequence
 
 from ledger.errors import CorruptionError
+from ledger.events.ids import RESERVED_ID_PREFIX
 from ledger.merkle.ranges import stored_count
 from ledger.storage.api import EntryBatch, HeadRecord, StoreMeta
 
-FORMAT = 1
+FORMAT = 2
 
 META_TABLE = "meta"
 LEAVES_TABLE = "leaves"
@@ -59,6 +65,7 @@ MAX_EVENT_ID_SIZE = 511
 MAX_RECORD_NAME_SIZE = 200
 
 _CHECKSUM_SIZE = 32
+_RESERVED = RESERVED_ID_PREFIX.encode()
 _HEAD_PREFIX = struct.Struct(">QQ32s32s")
 _FORMAT_VALUE = struct.Struct(">I")
 
@@ -86,6 +93,12 @@ def decode_index(value: bytes) -> int:
     if len(value) != 8:
         raise CorruptionError(f"a stored leaf index has {len(value)} bytes instead of 8")
     return int.from_bytes(value, "big")
+
+
+def encode_event_ids(event_ids: Sequence[bytes]) -> list[bytes]:
+    """Return the keys of event ids of 1 to 511 bytes."""
+    size = len(_RESERVED)
+    return [b"\0" + event_id[size:] if event_id[:size] == _RESERVED else event_id for event_id in event_ids]
 
 
 def encode_format(number: int = FORMAT) -> bytes:

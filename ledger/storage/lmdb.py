@@ -17,11 +17,13 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import lmdb
+from lmdb.verify import VerifyError, verify
 
 from ledger.errors import (
     CorruptionError,
@@ -116,6 +118,40 @@ def create_store(path: Path, meta: StoreMeta, genesis: HeadRecord, *, map_size: 
         raise _definite_error(action, error) from error
 
 
+@dataclass(frozen=True, slots=True)
+class TableUsage:
+    """What a table takes.
+
+    Attributes:
+        rows: Rows.
+        size: Bytes of its pages.
+    """
+
+    rows: int
+    size: int
+
+
+def check_structure(path: Path) -> list[str]:
+    """Return what is wrong with the pages of a store, in words: links, order of keys, counts, and the list of free pages.
+
+    A walk over the bytes that never hands the file to the engine, so that nothing in it can end the process. For a
+    store that nobody writes: a copy, or one whose server is stopped.
+
+    Args:
+        path: The store's directory.
+
+    Raises:
+        CorruptionError: It is no LMDB file at all.
+        StorageError: It cannot be read.
+    """
+    try:
+        return list(verify(str(path)))  # type: ignore[no-untyped-call]
+    except VerifyError as error:
+        raise CorruptionError(f"{path / _DATA_FILE} is not what LMDB writes: {error}") from error
+    except OSError as error:
+        raise storage_error(f"cannot read {path / _DATA_FILE}", error) from error
+
+
 class LmdbStore:
     """A `Store` in a directory.
 
@@ -149,7 +185,9 @@ class LmdbStore:
         self._meta = layout.decode_meta(value)
 
     @classmethod
-    def open(cls, path: Path, *, map_size: int = DEFAULT_MAP_SIZE, read_only: bool = False) -> LmdbStore:
+    def open(
+        cls, path: Path, *, map_size: int = DEFAULT_MAP_SIZE, read_only: bool = False, private: bool = False
+    ) -> LmdbStore:
         """Open a store that `create_store` made.
 
         A process must not open a store twice, nor fork while it is open.
@@ -158,6 +196,7 @@ class LmdbStore:
             path: The directory.
             map_size: Upper limit of the store's size in bytes; not below what it was filled to.
             read_only: Refuse write transactions; for every process but the owner's.
+            private: Keep no lock file; for a copy that only this process knows, opened for reading.
 
         Raises:
             StorageFormatError: Written by a newer version, or no store of ours.
@@ -174,13 +213,14 @@ class LmdbStore:
             raise CorruptionError(f"{action}: its file {_DATA_FILE} is empty")
         check_local_filesystem(path)
         try:
-            environment = _open_environment(path, map_size, read_only=read_only)
+            environment = _open_environment(path, map_size, read_only=read_only or private, lock=not private)
         except lmdb.Error as error:
             raise _definite_error(action, error) from error
         try:
             _check_data_size(path, environment)
             store = cls(path, environment, _open_tables(path, environment))
-            store.clear_stale_readers()
+            if not private:
+                store.clear_stale_readers()
         except lmdb.Error as error:
             environment.close()
             raise _definite_error(action, error) from error
@@ -302,6 +342,55 @@ class LmdbStore:
         """Return the size of the map in bytes, which `used_bytes` cannot pass."""
         with self._using():
             return self._environment.info()["map_size"]
+
+    def copy_to(self, path: Path) -> None:
+        """Copy one consistent snapshot, without the pages that are free, to a new directory; durable when this returns.
+
+        The writer goes on meanwhile. The copy is what a store would be, and never to be made by copying files.
+
+        Args:
+            path: The directory to make, mode 0700; must not exist, its parent must.
+
+        Raises:
+            StorageFullError: Disk or quota full.
+            StorageError: It cannot be made, or the store is closed or cannot be read.
+        """
+        action = f"cannot copy the store to {path}"
+        try:
+            path.mkdir(mode=0o700)
+            self._enter()
+            try:
+                self._environment.copy(str(path), compact=True)
+            finally:
+                self._leave()
+            (path / _DATA_FILE).chmod(0o600)
+            sync_path(path / _DATA_FILE)
+            sync_path(path)
+            sync_path(path.parent)
+        except OSError as error:
+            raise storage_error(action, error) from error
+        except lmdb.Error as error:
+            raise _definite_error(action, error) from error
+
+    def table_usage(self) -> dict[str, TableUsage]:
+        """Return how many rows and bytes of pages each table has, by its name."""
+        with self._using(), self._environment.begin() as transaction:
+            found = {name: transaction.stat(table) for name, table in self._tables.items()}
+        return {
+            name: TableUsage(
+                stat["entries"], (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"]
+            )
+            for name, stat in found.items()
+        }
+
+    def oldest_reader_lag(self) -> int:
+        """Return how many commits ago the oldest snapshot was opened that some process still holds; 0 for none."""
+        with self._using():
+            newest = self._environment.info()["last_txnid"]
+            # A line for each slot, after a heading: process, thread, and the snapshot's number or a hyphen.
+            lines = [line.split() for line in self._environment.readers().splitlines()]
+        held = [int(words[2]) for words in lines if len(words) == 3 and words[2].isdigit()]
+        return max(0, newest - min(held, default=newest))
 
     def _write(self) -> Iterator[WriteTransaction]:
         if self._is_doubtful:
@@ -444,11 +533,12 @@ class _LmdbReader:
     @_mapped
     def indexes_of(self, event_ids: Sequence[bytes]) -> list[int | None]:
         layout.check_event_ids(event_ids)
+        keys = layout.encode_event_ids(event_ids)
         with self._cursor(layout.EVENT_IDS_TABLE) as cursor:
-            rows = dict(cursor.getmulti(event_ids))
+            rows = dict(cursor.getmulti(keys))
         if not rows:
             return [None] * len(event_ids)
-        values = (rows.get(event_id) for event_id in event_ids)
+        values = (rows.get(key) for key in keys)
         return [None if value is None else layout.decode_index(value) for value in values]
 
     @_mapped
@@ -541,7 +631,7 @@ class _LmdbWriter(_LmdbReader):
         self._insert(layout.EVENT_SECTIONS_TABLE, list(zip(keys, batch.event_sections, strict=True)))
         self._insert(layout.PERSONAL_SECTIONS_TABLE, personal)
         self._append_hashes(stored_count(batch.first_index), batch.hashes)
-        self._insert_event_ids(sorted(zip(batch.event_ids, keys, strict=True)))
+        self._insert_event_ids(sorted(zip(layout.encode_event_ids(batch.event_ids), keys, strict=True)))
 
     def _append_hashes(self, position: int, hashes: Sequence[bytes]) -> None:
         """Add hashes from this position on; only the tail chunk is written anew."""
@@ -576,7 +666,7 @@ class _LmdbWriter(_LmdbReader):
             raise CorruptionError(f"{len(rows) - added} of {len(rows)} new rows are in the table {table} already")
 
 
-def _open_environment(path: Path, map_size: int, *, read_only: bool) -> lmdb.Environment:
+def _open_environment(path: Path, map_size: int, *, read_only: bool, lock: bool = True) -> lmdb.Environment:
     if sys.maxsize < 1 << 32:
         raise StorageError("this interpreter has 32 bits, which is too little for a store's map")
     environment = lmdb.open(
@@ -587,10 +677,11 @@ def _open_environment(path: Path, map_size: int, *, read_only: bool) -> lmdb.Env
         mode=0o600,
         create=False,
         readonly=read_only,
+        lock=lock,
     )
     flags: dict[str, object] = {**environment.flags()}
     for name, expected, why in _FLAGS:
-        if bool(flags[name]) is not expected:
+        if bool(flags[name]) is not (expected and (lock or name != "lock")):
             environment.close()
             raise StorageError(f"the environment {path} has {name}={flags[name]}: {why}")
     return environment

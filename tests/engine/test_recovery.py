@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ledger.engine.findings import Impossible
 from ledger.engine.fsck import LogReport, check_log
-from ledger.engine.recovery import Impossible
 from ledger.errors import CorruptionError, LogReadOnlyError, StorageError
 from ledger.events.leaf import Leaf, decode_leaf, encode_leaf
 from ledger.merkle.hashing import hash_leaf

@@ -37,13 +37,14 @@ def test_description_reads_back(meta: StoreMeta) -> None:
     assert layout.decode_meta(layout.encode_meta(meta)) == meta
 
 
-def test_stored_bytes_of_format_1_do_not_change() -> None:
+def test_stored_bytes_of_format_2_do_not_change() -> None:
     head = HeadRecord(5, b"r" * 32, (b"a" * 32, b"b" * 32), b"l" * 32, 1_700_000_000_000_000)
     numbers = bytes.fromhex("0000000000000005 00060a24181e4000")
     assert layout.encode_head(head) == sealed(numbers + b"r" * 32 + b"l" * 32 + b"a" * 32 + b"b" * 32)
     assert layout.encode_meta(StoreMeta("logs/ä", 1)) == sealed(b"\0\0\0\0\0\0\0\1logs/\xc3\xa4")
-    assert layout.encode_format() == b"\0\0\0\1"
+    assert layout.encode_format() == b"\0\0\0\2"
     assert layout.encode_index(258) == b"\0\0\0\0\0\0\1\2"
+    assert layout.encode_event_ids([b"ledger-x1", b"ledger", b"e"]) == [b"\0x1", b"ledger", b"e"]
     assert layout.TABLES == (
         "meta",
         "leaves",

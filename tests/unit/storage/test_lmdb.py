@@ -7,6 +7,7 @@ import signal
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -16,7 +17,7 @@ from ledger.errors import CorruptionError, StorageError, StorageFormatError, Sto
 from ledger.merkle.ranges import stored_count
 from ledger.storage import files, layout
 from ledger.storage.api import HeadRecord, SectionKind
-from ledger.storage.lmdb import DEFAULT_MAP_SIZE, LmdbStore, create_store
+from ledger.storage.lmdb import DEFAULT_MAP_SIZE, LmdbStore, check_structure, create_store
 from tests.support import storage_edit
 from tests.support.children import read_line, run_python, start_python
 from tests.support.entries import GENESIS, META, content_of, make_batch, read_content
@@ -213,7 +214,9 @@ def test_environment_of_another_program_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [0, layout.FORMAT + 1])
 def test_store_of_another_format_is_refused_with_both_numbers(path: Path, number: int) -> None:
     storage_edit.set_row(path, "meta", b"format", layout.encode_format(number))
-    with pytest.raises(StorageFormatError, match=f"has format {number}; this version reads format 1") as refused:
+    with pytest.raises(
+        StorageFormatError, match=f"has format {number}; this version reads format {layout.FORMAT}"
+    ) as refused:
         LmdbStore.open(path)
     assert ("later" in refused.value.hint) == (number > layout.FORMAT)
 
@@ -251,10 +254,10 @@ def test_process_does_not_open_a_store_twice(store: LmdbStore, path: Path) -> No
 
 
 def test_failed_open_leaves_the_store_free(path: Path) -> None:
-    storage_edit.set_row(path, "meta", b"format", layout.encode_format(2))
+    storage_edit.set_row(path, "meta", b"format", layout.encode_format(layout.FORMAT + 1))
     with pytest.raises(StorageFormatError):
         LmdbStore.open(path)
-    storage_edit.set_row(path, "meta", b"format", layout.encode_format(1))
+    storage_edit.set_row(path, "meta", b"format", layout.encode_format())
     LmdbStore.open(path).close()
 
 
@@ -528,3 +531,85 @@ def test_snapshot_used_after_its_block_is_an_error_and_not_a_crash(store: LmdbSt
     for look in (snapshot.head, snapshot.counts, lambda: snapshot.leaves(0, 1), lambda: snapshot.records("")):
         with pytest.raises(StorageError):
             look()
+
+
+# Copies, structure, room
+
+
+def test_copy_is_one_snapshot_that_only_its_owner_may_read(store: LmdbStore, tmp_path: Path) -> None:
+    head = append(store, GENESIS, 500)
+    copy = tmp_path / "copy"
+    store.copy_to(copy)
+    append(store, head, 10)
+    assert check_structure(copy) == []
+    opened = LmdbStore.open(copy, private=True)
+    with opened.read() as snapshot:
+        assert snapshot.head() == head
+        assert len(snapshot.leaves(0, 500)) == 500
+    opened.close()
+    assert {path.name for path in copy.iterdir()} == {"data.mdb"}
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (copy, copy / "data.mdb")]
+    assert modes == [0o700, 0o600]
+
+
+def test_private_store_is_for_reading(store: LmdbStore, tmp_path: Path) -> None:
+    store.copy_to(tmp_path / "copy")
+    opened = LmdbStore.open(tmp_path / "copy", private=True)
+    with pytest.raises(StorageError), opened.write():
+        pass
+    opened.close()
+
+
+def test_copy_onto_something_is_refused(store: LmdbStore, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    with pytest.raises(StorageError, match="cannot copy"):
+        store.copy_to(tmp_path / "copy")
+
+
+def test_structure_of_a_file_that_is_no_store_is_corruption(tmp_path: Path) -> None:
+    (tmp_path / "data.mdb").write_bytes(bytes(8192))
+    with pytest.raises(CorruptionError, match="not what LMDB writes"):
+        check_structure(tmp_path)
+    with pytest.raises(StorageError, match="cannot read"):
+        check_structure(tmp_path / "missing")
+
+
+def test_structure_sees_a_changed_page_header(store: LmdbStore, path: Path) -> None:
+    append(store, GENESIS, 500)
+    store.close()
+    data = bytearray((path / "data.mdb").read_bytes())
+    # Its own number stands first in each page; the last one is in use after a single large commit.
+    data[-4096] ^= 1
+    (path / "data.mdb").write_bytes(data)
+    assert check_structure(path)
+
+
+def test_ids_in_order_of_time_fill_their_pages_though_the_server_wrote_some(store: LmdbStore) -> None:
+    first = make_batch(GENESIS, 1)
+    with store.write() as transaction:
+        transaction.append(replace(first, event_ids=[b"ledger-019c7b75-22bb-7001-8203-040506070809"]))
+    head = first.head
+    for _ in range(20):
+        head = append(store, head, 200)
+    usage = store.table_usage()["event_ids"]
+    # Key and value take 26 bytes, LMDB 10 more; half-empty pages would double that.
+    assert usage.rows == 4001
+    assert usage.size / usage.rows < 40
+
+
+def test_table_usage_tells_rows_and_whole_pages_of_every_table(store: LmdbStore) -> None:
+    append(store, GENESIS, 300)
+    usage = store.table_usage()
+    assert set(usage) == set(layout.TABLES)
+    assert (usage["leaves"].rows, usage["personal_sections"].rows) == (300, 200)
+    assert all(table.size % 4096 == 0 for table in usage.values())
+    assert sum(table.size for table in usage.values()) < store.used_bytes()
+
+
+def test_lag_of_the_oldest_reader_counts_commits(store: LmdbStore) -> None:
+    assert store.oldest_reader_lag() == 0
+    with store.read() as snapshot:
+        assert snapshot.head() == GENESIS
+        append(store, append(store, GENESIS, 1), 1)
+        assert store.oldest_reader_lag() == 2
+    assert store.oldest_reader_lag() == 0
