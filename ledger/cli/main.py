@@ -35,6 +35,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "key": ("key", "Make, rotate and revoke API keys."),
     "fsck": ("fsck", "Check a data directory."),
     "bench": ("bench", "Put load on a server, and show how quickly it acknowledged."),
+    "backup": ("backup", "Back up a data directory."),
+    "restore": ("restore", "Restore a backup; accept a head for data without its guard."),
     "version": ("version", "Print the version."),
 }
 """Sub-commands in the order in which help shows them: module, and what it does."""

@@ -28,3 +28,24 @@ def progress_bar(label: str, total: int | None, *, of_bytes: bool = False) -> It
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(label, total=total)
         yield lambda done: bars.update(task, completed=done)
+
+
+@contextmanager
+def log_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function that is told how many of how many entries of a log are done; a bar for each log."""
+    if not sys.stderr.isatty():
+        yield lambda _log, _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def tell(log: str, done: int, total: int) -> None:
+            if log not in tasks:
+                tasks[log] = bars.add_task(log, total=total)
+            bars.update(tasks[log], completed=done)
+
+        yield tell

@@ -49,10 +49,10 @@ DEFAULT_LOG = "default"
 OWNER_LOCK = "owner.lock"
 BALLAST = "ballast"
 ADMIN_KEY = "admin.key"
-_MANIFEST = "logproof.json"
+MANIFEST = "logproof.json"
 _INITIALISING = "INITIALISING"
-_CURRENT = "CURRENT"
-_FIRST_STORE = "store.1"
+CURRENT = "CURRENT"
+FIRST_STORE = "store.1"
 _NEW_PREFIX = ".new-"
 _INTERRUPTED = "interrupted-"
 _LOG_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -129,16 +129,16 @@ class DataDirectory:
             CorruptionError: It is the store of another log.
         """
         try:
-            current = (self.log_path(name) / _CURRENT).read_text().strip()
+            current = (self.log_path(name) / CURRENT).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise StorageError(
-                f"the log {name} has no readable {_CURRENT}: {error}",
-                hint=f"it holds one line, the name of the store directory beside it, such as {_FIRST_STORE}",
+                f"the log {name} has no readable {CURRENT}: {error}",
+                hint=f"it holds one line, the name of the store directory beside it, such as {FIRST_STORE}",
             ) from error
         if re.fullmatch(r"store\.[1-9][0-9]{0,8}", current) is None:
             raise CorruptionError(
-                f"{_CURRENT} of the log {name} does not name a store",
-                hint=f"it holds one line, the name of the store directory beside it, such as {_FIRST_STORE}",
+                f"{CURRENT} of the log {name} does not name a store",
+                hint=f"it holds one line, the name of the store directory beside it, such as {FIRST_STORE}",
             )
         store = LmdbStore.open(self.log_path(name) / current, map_size=self.map_size, read_only=read_only)
         if store.meta.origin != self.origin(name):
@@ -198,8 +198,8 @@ class DataDirectory:
         if temporary.exists():
             shutil.rmtree(temporary)
         temporary.mkdir(mode=0o700)
-        create_store(temporary / _FIRST_STORE, StoreMeta(origin, now_us), genesis, map_size=self.map_size)
-        write_new_file(temporary / _CURRENT, f"{_FIRST_STORE}\n".encode())
+        create_store(temporary / FIRST_STORE, StoreMeta(origin, now_us), genesis, map_size=self.map_size)
+        write_new_file(temporary / CURRENT, f"{FIRST_STORE}\n".encode())
         write_new_file(self.key_path(name), f"{format_signer_key(signer)}\n".encode())
         HighWaterGuard.create(self.guard_file(name), origin, genesis).close()
         temporary.rename(self.log_path(name))
@@ -237,18 +237,18 @@ def open_directory(path: Path, guard_path: Path | None = None, *, map_size: int 
         StorageError: It cannot be read.
     """
     try:
-        manifest = json.loads((path / _MANIFEST).read_text())
+        manifest = json.loads((path / MANIFEST).read_text())
         version, prefix = manifest["format"], manifest["origin_prefix"]
     except FileNotFoundError as error:
         raise StorageFormatError(
-            f"{path} is not a data directory: it has no {_MANIFEST}",
+            f"{path} is not a data directory: it has no {MANIFEST}",
             hint="give the directory that `logproof serve --data` made",
         ) from error
     except OSError as error:
-        raise StorageError(f"{path / _MANIFEST} cannot be read: {error.strerror}") from error
+        raise StorageError(f"{path / MANIFEST} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StorageFormatError(
-            f"{path / _MANIFEST} does not have its form", hint="restore that file; it is small and never changes"
+            f"{path / MANIFEST} does not have its form", hint="restore that file; it is small and never changes"
         ) from error
     if version != FORMAT:
         raise StorageFormatError(
@@ -306,7 +306,7 @@ def create_directory(
     if left:
         raise StorageFormatError(
             f"{path} is not empty and not a data directory: it holds {', '.join(left[:3])}",
-            hint=f"give a new or empty directory; if it is a data directory, restore its {_MANIFEST}: nothing was changed",
+            hint=f"give a new or empty directory; if it is a data directory, restore its {MANIFEST}: nothing was changed",
         )
     if guards.exists() and any(guards.glob("*.guard")):
         raise StorageError(
@@ -320,7 +320,7 @@ def create_directory(
     directory = DataDirectory(path, guards, origin_prefix, map_size)
     fill(directory)
     manifest = json.dumps({"format": FORMAT, "origin_prefix": origin_prefix}, indent=2)
-    write_new_file(path / _MANIFEST, f"{manifest}\n".encode())
+    write_new_file(path / MANIFEST, f"{manifest}\n".encode())
     marker.unlink()
     sync_path(path)
     return directory
@@ -328,7 +328,7 @@ def create_directory(
 
 def is_made(path: Path) -> bool:
     """Return whether the directory was made completely."""
-    return (path / _MANIFEST).exists()
+    return (path / MANIFEST).exists()
 
 
 def read_secret_file(path: Path) -> str:
@@ -375,5 +375,5 @@ def _clear(path: Path, guard_path: Path | None) -> None:
         prefix = (path / _INITIALISING).read_text()
         for name in (SYSTEM_LOG, DEFAULT_LOG):
             _remove_own_guard(guard_path / f"{name}.guard", f"{prefix}/{name}")
-    for name in (ADMIN_KEY, BALLAST, _MANIFEST, _INITIALISING):
+    for name in (ADMIN_KEY, BALLAST, MANIFEST, _INITIALISING):
         (path / name).unlink(missing_ok=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.storage.files import sync_path
@@ -19,6 +22,24 @@ def make_folder(path: Path) -> None:
     make_folder(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)
     sync_path(path.parent)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Give a new directory, mode 0700, that is removed at the end unless it was renamed meanwhile.
+
+    What an attempt that was killed left under the same name is removed first.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if path.exists():
+        shutil.rmtree(path)
+    make_folder(path)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_new_file(path: Path, content: bytes) -> None:

@@ -1,0 +1,67 @@
+"""`logproof backup`: copy every log of a data directory, checked before it is called a backup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ledger.cli.damage import damage_is_a_failed_verification
+from ledger.cli.output import Format, say, write_records
+from ledger.cli.progress import log_progress
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="The data directory.")
+@click.option("--guard-dir", type=click.Path(path_type=Path), help="Where the high-water guards are, if not inside it.")
+@click.option(
+    "--to", "parent", type=click.Path(path_type=Path), required=True, help="Directory in which backups are kept."
+)
+@click.option(
+    "--with-signing-keys",
+    is_flag=True,
+    help="Put the signing keys in it, unencrypted: who can read the backup can then sign as these logs.",
+)
+@click.option(
+    "--format", "output_format", type=click.Choice([f.value for f in Format]), default="table", help="How to print."
+)
+def command(data: Path, guard_dir: Path | None, parent: Path, output_format: str, *, with_signing_keys: bool) -> None:
+    r"""Back up a data directory, whether its server runs or not.
+
+    Each log is copied as one consistent snapshot, the copy is recomputed as `fsck` does, and held against the newest
+    signed head. Only then it gets its name. It needs as much room as the stores. Guards are never in a backup.
+
+    \b
+    Exit code 0: it is a backup. 1: a log or its copy is damaged, and there is no backup. 74: something cannot be read
+    or written, or there is not enough room.
+    """
+    from ledger.clock import SystemClock
+    from ledger.engine.backup import make_backup
+    from ledger.engine.directory import open_directory
+
+    directory = open_directory(data, guard_dir)
+    with damage_is_a_failed_verification(), log_progress() as progress:
+        made = make_backup(
+            directory,
+            parent.absolute(),
+            now_us=SystemClock().now_us(),
+            with_signing_keys=with_signing_keys,
+            progress=progress,
+        )
+    say(f"backup: {made.path}")
+    if with_signing_keys:
+        say("the signing keys are in it, unencrypted: keep it where you would keep them")
+    else:
+        say("the signing keys are not in it: keep copies of them elsewhere, without them no log can be continued")
+    rows = [
+        {
+            "log": log.record.name,
+            "tree_size": log.tree_size,
+            "root_hash": log.root_hash.hex(),
+            "bytes": log.size,
+            "sha256": log.sha256,
+            "path": str(made.path),
+        }
+        for log in made.manifest.logs
+    ]
+    write_records(rows, Format(output_format), ("log", "tree_size", "root_hash", "bytes"))
