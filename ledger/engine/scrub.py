@@ -1,0 +1,179 @@
+"""The scrubber: recomputes a stored log over and over, a page at a time, and keeps its place.
+
+A pass goes from the first entry to the head: sections to commitments, commitments to leaf, leaf to tree, tree to head,
+and each event id to its entry. Its place is kept in a file beside the store, which is no part of the log: whatever is in
+it, a finding is only reported after the same page was found wrong again from the store alone.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ledger.clock import Clock
+from ledger.engine.files import replace_file
+from ledger.engine.findings import Finding, Impossible
+from ledger.engine.page_check import check_page
+from ledger.engine.recovery import check_opening
+from ledger.errors import CorruptionError
+from ledger.merkle.compact import CompactRange
+from ledger.merkle.proofs import frontier
+from ledger.storage.api import HeadRecord, ReadTransaction, Store
+
+PAGE_ENTRIES = 500
+_KEEP_PAGES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubState:
+    """How far the scrubber is with a log, and what it found.
+
+    Attributes:
+        position: Entries of this pass that were checked.
+        hashes: Right edge of the tree at that position, 32 bytes each.
+        started_at: When this pass began, microseconds UTC; 0 between passes.
+        passed_at: When the last whole pass ended, microseconds UTC; 0 for none yet.
+        passed_size: Entries of that pass.
+        finding: The first thing that was wrong, in words; empty for none.
+        wrong_index: The entry that it is about; None where it is about none.
+    """
+
+    position: int = 0
+    hashes: tuple[bytes, ...] = ()
+    started_at: int = 0
+    passed_at: int = 0
+    passed_size: int = 0
+    finding: str = ""
+    wrong_index: int | None = None
+
+
+def read_state(path: Path) -> ScrubState:
+    """Return the state that a file keeps; the beginning where it keeps nothing usable, since it is derived data."""
+    try:
+        fields: dict[str, Any] = json.loads(path.read_bytes())
+        state = ScrubState(
+            position=int(fields["position"]),
+            hashes=tuple(bytes.fromhex(text) for text in fields["hashes"]),
+            started_at=int(fields["started_at"]),
+            passed_at=int(fields["passed_at"]),
+            passed_size=int(fields["passed_size"]),
+            finding=str(fields["finding"]),
+            wrong_index=None if fields["wrong_index"] is None else int(fields["wrong_index"]),
+        )
+        CompactRange(state.position, state.hashes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ScrubState()
+    return state
+
+
+def write_state(path: Path, state: ScrubState) -> None:
+    """Keep the state in a file, durably; a crash leaves the old one or the new one."""
+    fields = {
+        "position": state.position,
+        "hashes": [value.hex() for value in state.hashes],
+        "started_at": state.started_at,
+        "passed_at": state.passed_at,
+        "passed_size": state.passed_size,
+        "finding": state.finding,
+        "wrong_index": state.wrong_index,
+    }
+    replace_file(path, f"{json.dumps(fields)}\n".encode())
+
+
+class Scrubber:
+    """Scrubs one log. For one thread; only one process keeps the state in a file."""
+
+    def __init__(self, store: Store, clock: Clock, path: Path | None) -> None:
+        """Go on from what `path` keeps; without a path begin at the first entry, and keep nothing."""
+        self._store = store
+        self._clock = clock
+        self._path = path
+        self._pages = 0
+        self.state = ScrubState() if path is None else read_state(path)
+        # Whether the right edge was computed here, from the first entry of the pass on.
+        self._is_own_edge = self.state.position == 0
+
+    def step(self) -> int:
+        """Check one page, and at the end of a pass the head; return how many entries were found good.
+
+        Afterwards a pass has ended if `state.started_at` is 0, and something is wrong if `state.finding` is not empty.
+        """
+        if not self.state.started_at:
+            self._begin()
+        before = self.state
+        with self._store.read() as snapshot:
+            edge, finding, is_end = self._check(snapshot, CompactRange(before.position, before.hashes))
+        if finding is not None:
+            if self._is_found_again():
+                self._end(finding=finding.describe(), wrong_index=finding.leaf_index)
+            else:
+                # The store is sound there, so the place that was kept, or that one reading, was not.
+                self._begin()
+            return 0
+        if is_end:
+            self._end(passed_at=self._clock.now_us(), passed_size=edge.tree_size)
+        else:
+            self.state = replace(before, position=edge.tree_size, hashes=edge.hashes)
+            self._pages += 1
+            if self._pages % _KEEP_PAGES == 0:
+                self.keep()
+        return edge.tree_size - before.position
+
+    def keep(self) -> None:
+        """Keep the place, so that the next process goes on from it."""
+        if self._path is not None:
+            write_state(self._path, self.state)
+
+    def _check(self, snapshot: ReadTransaction, edge: CompactRange) -> tuple[CompactRange, Finding | None, bool]:
+        """Check the page that follows; return the edge after it, the first finding, and whether the pass ends there."""
+        try:
+            head = snapshot.head()
+            if head is None:
+                return edge, Finding(Impossible.HEAD_MISSING, "nothing says how large the log is"), True
+            if edge.tree_size > head.tree_size:
+                return edge, Finding(Impossible.LEAVES_MISSING, f"the head has size {head.tree_size} only"), True
+            end = min(head.tree_size, edge.tree_size + PAGE_ENTRIES)
+            page = check_page(snapshot, edge.tree_size, end, self._store.meta.origin, edge)
+            if page.findings:
+                return edge, page.findings[0], False
+            after = page.tree or edge
+            if end < head.tree_size:
+                return after, None, False
+            return after, self._check_head(snapshot, head, after), True
+        except CorruptionError as error:
+            return edge, Finding(Impossible.HASHES_MISSING, error.message, edge.tree_size), False
+
+    def _check_head(self, snapshot: ReadTransaction, head: HeadRecord, edge: CompactRange) -> Finding | None:
+        if edge.root() != head.root_hash:
+            detail = f"{head.root_hash.hex()} against {edge.root().hex()} recomputed"
+            return Finding(Impossible.ROOT_DIFFERS, detail)
+        # Counts and right edge; the head stands in for the guard, which is the writer's to watch.
+        known = (head.tree_size, head.root_hash)
+        return check_opening(snapshot, self._store.meta.origin, known, rechecked=0)
+
+    def _begin(self) -> None:
+        now = self._clock.now_us()
+        self.state = replace(self.state, position=0, hashes=(), started_at=now, finding="", wrong_index=None)
+        self._is_own_edge = True
+
+    def _end(self, **changes: object) -> None:
+        self.state = replace(self.state, position=0, hashes=(), started_at=0, **changes)  # type: ignore[arg-type]
+        self.keep()
+
+    def _is_found_again(self) -> bool:
+        """Return whether a new look, at the store alone, finds that page or the head wrong as well."""
+        begin, hashes = self.state.position, self.state.hashes
+        with self._store.read() as snapshot:
+            try:
+                if not self._is_own_edge:
+                    head = snapshot.head()
+                    if head is not None and begin > head.tree_size:
+                        # A crash may take what was seen before it was durable; it is then not in the log.
+                        return False
+                    hashes = frontier(begin, snapshot.hashes)
+            except CorruptionError:
+                return True
+            _, finding, _ = self._check(snapshot, CompactRange(begin, hashes))
+        return finding is not None
