@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "key": ("key", "Make, rotate and revoke API keys."),
     "fsck": ("fsck", "Check a data directory."),
     "bench": ("bench", "Put load on a server, and show how quickly it acknowledged."),
+    "scrub": ("scrub", "Show the scrubber's place and findings, or scrub now."),
     "backup": ("backup", "Back up a data directory."),
     "restore": ("restore", "Restore a backup; accept a head for data without its guard."),
     "version": ("version", "Print the version."),

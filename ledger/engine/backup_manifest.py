@@ -120,7 +120,7 @@ def read_manifest(path: Path) -> BackupManifest:
         ) from error
     except OSError as error:
         raise storage_error(f"cannot read {path / MANIFEST_NAME}", error) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (CorruptionError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptionError(f"{path / MANIFEST_NAME} does not have its form") from error
 
 

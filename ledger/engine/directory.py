@@ -9,6 +9,7 @@
     logs/NAME/CURRENT        names the generation of the store that is in use
     logs/NAME/store.1/       the store
     logs/NAME/published      what the publisher has recomputed
+    logs/NAME/scrub          how far the scrubber is, and what it found
 
 A log is made under a temporary name, synced and renamed; its entry in `_system` makes it part of the server. Start-up
 removes only temporary names; a finished directory that `_system` does not name is set aside, never deleted.
@@ -109,6 +110,14 @@ class DataDirectory:
     def published_path(self, name: str) -> Path:
         """Return the file in which the publisher keeps what it has recomputed."""
         return self.log_path(name) / "published"
+
+    def scrub_path(self, name: str) -> Path:
+        """Return the file in which the scrubber keeps its place."""
+        return self.log_path(name) / "scrub"
+
+    def suspect_path(self, name: str) -> Path:
+        """Return the file that names an entry which the serving process's scrubber should look at first."""
+        return self.log_path(name) / "scrub.suspect"
 
     def origin(self, name: str) -> str:
         """Return the origin of a log."""

@@ -121,6 +121,19 @@ class Scrubber:
                 self.keep()
         return edge.tree_size - before.position
 
+    def look_at(self, leaf_index: int) -> None:
+        """Check the page of one entry out of turn; the place of the pass stays, unless something is wrong there."""
+        with self._store.read() as snapshot:
+            try:
+                head = snapshot.head()
+                size = 0 if head is None else head.tree_size
+                begin = min(leaf_index, size) // PAGE_ENTRIES * PAGE_ENTRIES
+                _, finding, _ = self._check(snapshot, CompactRange(begin, frontier(begin, snapshot.hashes)))
+            except CorruptionError as error:
+                finding = Finding(Impossible.HASHES_MISSING, error.message, leaf_index)
+        if finding is not None:
+            self._end(finding=finding.describe(), wrong_index=finding.leaf_index)
+
     def keep(self) -> None:
         """Keep the place, so that the next process goes on from it."""
         if self._path is not None:

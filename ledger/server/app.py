@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -45,7 +45,7 @@ from ledger.server.data import owned, prepare_directory, tidy_directory
 from ledger.server.health import HEALTH_SERVICE, Health, add_health, watch_logs
 from ledger.server.listening import cannot_listen, check_can_listen
 from ledger.server.options import MAX_CONCURRENT_RPCS, server_options
-from ledger.server.processes import PublisherProcess
+from ledger.server.processes import PublisherProcess, ScrubberProcess
 from ledger.server.reflection import REFLECTION_SERVICE, Reflection, add_reflection
 from ledger.server.tls import Certificates
 from ledger.storage.files import short_lived_filesystem
@@ -54,7 +54,8 @@ from ledger.telemetry.metrics import LogGauges, Metrics
 
 _LOGGER = logging.getLogger(__name__)
 _LAST_ANSWERS_SECONDS = 1.0
-_PUBLICATION_ENDS_SECONDS = 10.0
+_US_PER_SECOND = 1_000_000
+_CHILDREN_END_SECONDS = 10.0
 READY: Final = "ready"
 """The line that tells that calls are answered from now on."""
 
@@ -165,7 +166,7 @@ class LedgerServer:
                 tidy_directory(directory, registry)
                 if not room.hold_ballast():
                     self._say(f"warning: no room for the ballast file in {directory.path}; the disk is nearly full")
-                asyncio.run(self._serve(registry, administration, lock, certificates))
+                asyncio.run(self._serve(registry, administration, lock, certificates, room))
             finally:
                 registry.close()
         if self._failure is not None:
@@ -207,6 +208,7 @@ class LedgerServer:
         administration: Administration,
         lock: OwnerLock,
         certificates: Certificates | None,
+        room: Room,
     ) -> None:
         stopping = asyncio.Event()
         with self._lock:
@@ -216,15 +218,21 @@ class LedgerServer:
         with self._signals():
             growth = Growth()
             publication = self._make_publication(
-                registry.directory, lock.fileno(), lambda: [SYSTEM_LOG, *registry.names()], _freezer(registry)
+                registry.directory,
+                lock.fileno(),
+                lambda: [SYSTEM_LOG, *registry.names()],
+                _freezer(registry, "publisher"),
             )
             limits = self._config.calls
             admission = self._admission = Admission(self._clock, limits)
+            passes: dict[str, int] = {}
             self._metrics = metrics = Metrics(
-                lambda: _gauges(registry, publication),
+                lambda: _gauges(registry, publication, passes),
                 admission.running,
                 lambda: None if certificates is None else certificates.gauges(),
+                room.free_bytes,
             )
+            scrubber = self._scrubber(registry, lock, metrics, passes)
             self._grown = (growth.grew, publication.grew)
             parts = Parts(
                 registry=registry,
@@ -249,6 +257,7 @@ class LedgerServer:
                     _background(watch_logs(registry, health)),
                 ):
                     publication.start()
+                    scrubber.start()
                     self._announce(Serving(listen, http), registry)
                     await stopping.wait()
                     self._say("stopping: no new calls; waiting for those that run")
@@ -257,9 +266,31 @@ class LedgerServer:
             finally:
                 # What does not end must not keep the server from ending.
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_PUBLICATION_ENDS_SECONDS):
-                        await publication.stop()
+                    async with asyncio.timeout(_CHILDREN_END_SECONDS):
+                        await asyncio.gather(publication.stop(), scrubber.stop())
                 await asyncio.to_thread(parts.workers.close)
+
+    def _scrubber(
+        self, registry: LogRegistry, lock: OwnerLock, metrics: Metrics, passes: dict[str, int]
+    ) -> ScrubberProcess:
+        """Return the scrubber; `passes` is told when the last whole pass of each log ended, microseconds UTC."""
+        freeze = _freezer(registry, "scrubber")
+
+        def progressed(log: str, entries: int, passed_at: int) -> None:
+            metrics.scrubbed(log, entries)
+            passes[log] = passed_at
+
+        def mismatched(log: str, reason: str) -> None:
+            metrics.scrub_mismatch(log)
+            freeze(log, reason)
+
+        return ScrubberProcess(
+            registry.directory,
+            lock.fileno(),
+            progressed,
+            mismatched,
+            after_seconds=self._config.scrub_after_seconds,
+        )
 
     @contextlib.asynccontextmanager
     async def _grpc(self, parts: Parts, health: Health, certificates: Certificates | None) -> AsyncIterator[Address]:
@@ -371,7 +402,7 @@ class LedgerServer:
         self._on_ready(serving)
 
 
-def _gauges(registry: LogRegistry, published: Published) -> list[LogGauges]:
+def _gauges(registry: LogRegistry, published: Published, passes: Mapping[str, int]) -> list[LogGauges]:
     return [
         LogGauges(
             name=log.name,
@@ -380,17 +411,18 @@ def _gauges(registry: LogRegistry, published: Published) -> list[LogGauges]:
             published_size=published.size(log.name),
             is_read_only=bool(log.read_only_reason),
             room_bytes=log.room_bytes(),
+            scrubbed_at=passes.get(log.name, 0) / _US_PER_SECOND,
         )
         for log in registry.open_logs()
     ]
 
 
-def _freezer(registry: LogRegistry) -> Callable[[str, str], None]:
+def _freezer(registry: LogRegistry, finder: str) -> Callable[[str, str], None]:
     def freeze(name: str, reason: str) -> None:
-        """Make a log read-only, for good, whose leaves do not lead to its root; blocks."""
+        """Make a log read-only, for good, in which something is wrong; blocks."""
         try:
             with registry.use(name) as log:
-                log.freeze(f"the publisher found: {reason}", durably=True)
+                log.freeze(f"the {finder} found: {reason}", durably=True)
         except LedgerError:
             _LOGGER.exception("a log that does not add up could not be frozen", extra={"log": name, "reason": reason})
 

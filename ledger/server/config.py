@@ -108,6 +108,7 @@ class ServerConfig:
         calls: Bounds of calls.
         connections: Bounds of connections.
         reflection: Whether the schema is told to who asks for it.
+        scrub_after_seconds: When the scrubber begins, after the start.
     """
 
     data: Path
@@ -125,6 +126,7 @@ class ServerConfig:
     calls: CallLimits = field(default_factory=CallLimits)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     reflection: bool = False
+    scrub_after_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work or would give credentials away.

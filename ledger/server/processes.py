@@ -1,7 +1,8 @@
-"""The serving process's side of the publisher process: start it, feed it, watch it, and start it again.
+"""The serving process's side of its children: start them, feed them, watch them, and start them again.
 
-A slow or dead publisher never slows an append: names of logs that grew wait, and are told at most so many times a
-second, because the publisher has the same cores and the same disk as the writer.
+A slow or dead child never slows an append. Names of logs that grew wait for the publisher, and are told at most so many
+times a second, because it has the same cores and the same disk as the writer. The scrubber is told nothing but when to
+end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -21,10 +23,113 @@ _LOGGER = logging.getLogger(__name__)
 _RESTART_SECONDS = (0.1, 1.0, 5.0)
 _PACE_SECONDS = 0.05
 _END_SECONDS = 5.0
+# What damaged pages do to a process that reads them.
+_FAULT_SIGNALS = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGILL, -signal.SIGFPE}
 
 
-class PublisherProcess:
-    """What the publisher has published, and the process itself. Lives on one event loop."""
+class ChildProcess:
+    """A program of this package that runs for as long as the server does. Lives on one event loop."""
+
+    def __init__(
+        self, module: str, directory: DataDirectory, lock_descriptor: int, *, after_seconds: float = 0.0
+    ) -> None:
+        """Keep the parts; `start` starts the process.
+
+        Args:
+            module: Name of the module to run.
+            directory: The data directory.
+            lock_descriptor: Descriptor of the owner lock, which the process inherits.
+            after_seconds: How long to wait before it is started.
+        """
+        self._after_seconds = after_seconds
+        self._module = module
+        self._directory = directory
+        self._lock_descriptor = lock_descriptor
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the process and keep it running."""
+        self._task = asyncio.create_task(self._supervise())
+
+    async def stop(self) -> None:
+        """Close the process's input and wait for its end."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def take_in(self, log: str, message: dict[str, str | int]) -> None:
+        """Take in what the process tells of a log."""
+        raise NotImplementedError
+
+    async def feed(self, process: asyncio.subprocess.Process) -> None:
+        """Tell the process what it should know, until cancelled."""
+        del process
+
+    def arguments(self) -> list[str]:
+        """Return what the process is given beside the directory and the map size."""
+        return []
+
+    async def ended(self, exit_code: int) -> None:
+        """Take note that the process ended by itself; a negative code is the number of a signal."""
+        del exit_code
+
+    async def _supervise(self) -> None:
+        failures = 0
+        await asyncio.sleep(self._after_seconds)
+        while True:
+            told = False
+            try:
+                told = await self._run_once()
+            except (OSError, ValueError, KeyError):
+                # It could not be started, or told what cannot be read.
+                _LOGGER.exception("a process of the server failed", extra={"program": self._module})
+            failures = 0 if told else failures + 1
+            pause = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS) - 1)]
+            _LOGGER.error(
+                "a process of the server ended and is started again",
+                extra={"program": self._module, "pause_seconds": pause},
+            )
+            await asyncio.sleep(pause)
+
+    async def _run_once(self) -> bool:
+        """Run the process until it ends; return whether it told anything."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            self._module,
+            str(self._directory.path),
+            str(self._directory.map_size),
+            *self.arguments(),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=(self._lock_descriptor,),
+            # Ctrl-C is for the server, which ends this process by its pipe.
+            start_new_session=True,
+        )
+        feeder = asyncio.create_task(self.feed(process))
+        try:
+            told = await self._listen(process)
+        finally:
+            feeder.cancel()
+            await _end(process)
+        await self.ended(process.returncode or 0)
+        return told
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> bool:
+        """Take in what the process tells until it ends; return whether it told anything."""
+        if process.stdout is None:
+            raise RuntimeError(f"{self._module} was started without a pipe")
+        told = False
+        while line := await process.stdout.readline():
+            message = json.loads(line)
+            told = True
+            await self.take_in(message["log"], message)
+        return told
+
+
+class PublisherProcess(ChildProcess):
+    """What the publisher has published, and the process itself."""
 
     def __init__(
         self,
@@ -41,8 +146,7 @@ class PublisherProcess:
             names: Returns the names of all logs.
             on_mismatch: Called with a log's name and the reason, where its leaves do not lead to its root.
         """
-        self._directory = directory
-        self._lock_descriptor = lock_descriptor
+        super().__init__("ledger.server.publisher", directory, lock_descriptor)
         self._names = names
         self._on_mismatch = on_mismatch
         self._loop = asyncio.get_running_loop()
@@ -53,18 +157,6 @@ class PublisherProcess:
         self._grown: deque[str] = deque()
         self._is_woken = False
         self._has_grown = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Start the process and keep it running."""
-        self._task = asyncio.create_task(self._supervise())
-
-    async def stop(self) -> None:
-        """Close the process's input and wait for its end."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
 
     def grew(self, name: str) -> None:
         """Tell that a log has a new head. Callable from any thread."""
@@ -96,42 +188,8 @@ class PublisherProcess:
             ) from error
         return self.size(log)
 
-    async def _supervise(self) -> None:
-        failures = 0
-        while True:
-            told = False
-            try:
-                told = await self._run_once()
-            except (OSError, ValueError, KeyError):
-                # It could not be started, or told what cannot be read.
-                _LOGGER.exception("the publisher process failed")
-            failures = 0 if told else failures + 1
-            pause = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS) - 1)]
-            _LOGGER.error("the publisher process ended and is started again", extra={"pause_seconds": pause})
-            await asyncio.sleep(pause)
-
-    async def _run_once(self) -> bool:
-        """Run the process until it ends; return whether it told anything."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "ledger.server.publisher",
-            str(self._directory.path),
-            str(self._directory.map_size),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            pass_fds=(self._lock_descriptor,),
-            # Ctrl-C is for the server, which ends this process by its pipe.
-            start_new_session=True,
-        )
-        feeder = asyncio.create_task(self._feed(process))
-        try:
-            return await self._listen(process)
-        finally:
-            feeder.cancel()
-            await _end(process)
-
-    async def _feed(self, process: asyncio.subprocess.Process) -> None:
+    async def feed(self, process: asyncio.subprocess.Process) -> None:
+        """Tell it which logs grew."""
         if process.stdin is None:
             raise RuntimeError("the publisher process was started without a pipe")
         self._grown.extend(self._names())
@@ -146,18 +204,8 @@ class PublisherProcess:
                 await process.stdin.drain()
             await asyncio.sleep(_PACE_SECONDS)
 
-    async def _listen(self, process: asyncio.subprocess.Process) -> bool:
-        """Take in what the process tells until it ends; return whether it told anything."""
-        if process.stdout is None:
-            raise RuntimeError("the publisher process was started without a pipe")
-        told = False
-        while line := await process.stdout.readline():
-            message = json.loads(line)
-            told = True
-            await self._take_in(message["log"], message)
-        return told
-
-    async def _take_in(self, log: str, message: dict[str, str | int]) -> None:
+    async def take_in(self, log: str, message: dict[str, str | int]) -> None:
+        """Take in how far it is with a log, or what is wrong with it."""
         if "tree_size" in message:
             async with self._changed:
                 self._sizes[log] = int(message["tree_size"])
@@ -166,6 +214,65 @@ class PublisherProcess:
             await asyncio.to_thread(self._on_mismatch, log, str(message["mismatch"]))
         else:
             _LOGGER.warning("the publisher cannot read a log", extra={"log": log, "problem": message.get("problem")})
+
+
+class ScrubberProcess(ChildProcess):
+    """What the scrubber has found, and the process itself."""
+
+    def __init__(
+        self,
+        directory: DataDirectory,
+        lock_descriptor: int,
+        on_progress: Callable[[str, int, int], None],
+        on_mismatch: Callable[[str, str], None],
+        *,
+        after_seconds: float,
+    ) -> None:
+        """Keep the parts; `start` starts the process.
+
+        Args:
+            directory: The data directory.
+            lock_descriptor: Descriptor of the owner lock, which the process inherits.
+            on_progress: Called with a log's name, how many entries were found good, and when its last whole pass
+                ended, microseconds UTC, 0 for never.
+            on_mismatch: Called with a log's name and what is wrong.
+            after_seconds: How long to wait before it is started: a start has better to do.
+        """
+        super().__init__("ledger.server.scrubber", directory, lock_descriptor, after_seconds=after_seconds)
+        self._on_progress = on_progress
+        self._on_mismatch = on_mismatch
+        # Where the process is: it may be killed by what it reads there.
+        self._reading: tuple[str, int] | None = None
+        self._killed_at: tuple[str, int] | None = None
+        self._skipped: set[str] = set()
+
+    def arguments(self) -> list[str]:
+        """Return the logs that killed the process, which it leaves out."""
+        return sorted(self._skipped)
+
+    async def take_in(self, log: str, message: dict[str, str | int]) -> None:
+        """Take in how far it is with a log, or what is wrong with it."""
+        if "mismatch" in message:
+            await asyncio.to_thread(self._on_mismatch, log, str(message["mismatch"]))
+        elif "problem" in message:
+            _LOGGER.warning("the scrubber cannot read a log", extra={"log": log, "problem": message["problem"]})
+        else:
+            self._reading = (log, int(message["position"]))
+            self._on_progress(log, int(message["entries"]), int(message["passed_at"]))
+
+    async def ended(self, exit_code: int) -> None:
+        """Freeze a log whose pages killed the process at the same place twice."""
+        if exit_code not in _FAULT_SIGNALS or self._reading is None:
+            return
+        if self._killed_at != self._reading:
+            self._killed_at = self._reading
+            return
+        log, position = self._reading
+        self._skipped.add(log)
+        name = signal.Signals(-exit_code).name
+        await asyncio.to_thread(
+            self._on_mismatch, log, f"reading the entries from {position} on ends the process with {name}"
+        )
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

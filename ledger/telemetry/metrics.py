@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -32,6 +32,7 @@ class LogGauges:
         published_size: Size of the published head.
         is_read_only: Whether it takes no appends.
         room_bytes: How much more its store may hold.
+        scrubbed_at: When its last whole scrub ended, seconds since 1970; 0 for never.
     """
 
     name: str
@@ -40,6 +41,7 @@ class LogGauges:
     published_size: int
     is_read_only: bool
     room_bytes: int = 0
+    scrubbed_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Metrics:
         logs: Callable[[], Iterable[LogGauges]],
         running: Callable[[], Mapping[str, int]] = dict,
         certificates: Callable[[], CertificateGauges | None] = lambda: None,
+        free_bytes: Callable[[], int] | None = None,
     ) -> None:
         """Make all metrics.
 
@@ -70,6 +73,7 @@ class Metrics:
             logs: Returns how the open logs stand; called for each exposition.
             running: Returns how many calls of each kind run; the same.
             certificates: Returns how the TLS files stand; None without TLS; the same.
+            free_bytes: Returns what is free on the volume of the data; None leaves that metric out.
         """
         self._registry = CollectorRegistry()
         self._appended = Counter(
@@ -103,6 +107,18 @@ class Metrics:
             ["reason"],
             registry=self._registry,
         )
+        self._scrubbed = Counter(
+            "logproof_scrubbed_entries",
+            "Entries that the scrubber found good, by log.",
+            ["log"],
+            registry=self._registry,
+        )
+        self._mismatches = Counter(
+            "logproof_scrub_mismatches", "Findings of the scrubber, by log.", ["log"], registry=self._registry
+        )
+        if free_bytes is not None:
+            free = Gauge("logproof_disk_free_bytes", "Bytes free on the volume of the data.", registry=self._registry)
+            free.set_function(free_bytes)
         self._registry.register(_LogCollector(logs))
         self._registry.register(_CallCollector(running))
         self._registry.register(_CertificateCollector(certificates))
@@ -129,6 +145,14 @@ class Metrics:
         """Count a call without a good credential."""
         self._auth_failures.inc()
 
+    def scrubbed(self, log: str, entries: int) -> None:
+        """Count entries of a log that the scrubber found good."""
+        self._scrubbed.labels(log).inc(entries)
+
+    def scrub_mismatch(self, log: str) -> None:
+        """Count something wrong that the scrubber found in a log."""
+        self._mismatches.labels(log).inc()
+
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics as text, and its content type.
 
@@ -147,14 +171,15 @@ class _LogCollector(Collector):
         return _families()
 
     def collect(self) -> Iterator[Metric]:
-        queued, committed, published, read_only, room = _families()
+        queued, committed, published, read_only, room, scrubbed = _families()
         for log in self._logs():
             queued.add_metric([log.name], log.queued_entries)
             committed.add_metric([log.name], log.tree_size)
             published.add_metric([log.name], log.published_size)
             read_only.add_metric([log.name], int(log.is_read_only))
             room.add_metric([log.name], log.room_bytes)
-        yield from (queued, committed, published, read_only, room)
+            scrubbed.add_metric([log.name], log.scrubbed_at)
+        yield from (queued, committed, published, read_only, room, scrubbed)
 
 
 class _CallCollector(Collector):
@@ -197,5 +222,10 @@ def _families() -> tuple[GaugeMetricFamily, ...]:
         GaugeMetricFamily("logproof_log_read_only", "1 where an open log takes no appends.", labels=["log"]),
         GaugeMetricFamily(
             "logproof_store_room_bytes", "Bytes that a log's store may still hold, by open log.", labels=["log"]
+        ),
+        GaugeMetricFamily(
+            "logproof_scrub_last_pass_timestamp_seconds",
+            "When the last whole scrub ended, seconds since 1970, by open log; 0 for never.",
+            labels=["log"],
         ),
     )

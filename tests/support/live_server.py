@@ -90,6 +90,7 @@ class LiveServer:
         calls: CallLimits | None = None,
         connections: ConnectionLimits | None = None,
         reflection: bool = False,
+        scrub_after_seconds: float = 3600.0,
     ) -> None:
         self.data = data
         self.said: list[str] = []
@@ -108,6 +109,7 @@ class LiveServer:
             calls=calls or CallLimits(),
             connections=connections or ConnectionLimits(),
             reflection=reflection,
+            scrub_after_seconds=scrub_after_seconds,
         )
         self._clock = clock
         self._channels: list[grpc.Channel] = []

@@ -1,0 +1,123 @@
+"""`backup`, `restore` and `scrub`: what they print and what they end with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine_lab import make_entry
+from tests.support.engine_server import EngineServer
+from tests.support.storage_edit import flip_byte, get_row, index_key
+from tests.unit.cli.conftest import Run
+
+
+@pytest.fixture
+def data(folder: Path) -> Path:
+    """Give a data directory with ten events, closed, its guards apart."""
+    server = EngineServer(folder / "data", guard_path=folder / "guard")
+    server.append(*(make_entry(number) for number in range(10)))
+    with server.registry.use("default") as log:
+        (folder / "default.note").write_bytes(log.signed_head().note)
+    with server.registry.use("_system") as log:
+        (folder / "system.note").write_bytes(log.signed_head().note)
+    server.close()
+    return folder / "data"
+
+
+def _backup(run: Run, data: Path, *options: str) -> Path:
+    ran = run("backup", "--data", data, "--guard-dir", "guard", "--to", "backups", "--format", "json", *options)
+    assert ran.code == 0, ran.err
+    return Path(json.loads(ran.out)[0]["path"])
+
+
+def _outlooks(run: Run, *arguments: str | Path) -> tuple[int, dict[str, str]]:
+    ran = run("restore", *arguments, "--format", "json")
+    return ran.code, {row["log"]: row["outlook"].partition(":")[0] for row in json.loads(ran.out)}
+
+
+def test_backup_says_whether_the_signing_keys_are_in_it(run: Run, data: Path) -> None:
+    options = ("backup", "--data", data, "--guard-dir", "guard")
+    assert "the signing keys are not in it" in run(*options, "--to", "one").err
+    assert "unencrypted" in run(*options, "--to", "two", "--with-signing-keys").err
+
+
+def test_backup_of_a_damaged_log_ends_with_1_and_names_the_entry(run: Run, data: Path) -> None:
+    flip_byte(data / "logs" / "default" / "store.1", "event_sections", index_key(5), -1)
+    ran = run("backup", "--data", data, "--guard-dir", "guard", "--to", "backups")
+    assert ran.code == 1
+    assert "(entry 5)" in ran.err
+    assert list(Path("backups").iterdir()) == []
+
+
+def test_backup_and_restore_of_the_newest_state_sign_on(run: Run, data: Path) -> None:
+    made = _backup(run, data, "--with-signing-keys")
+    outlooks = _outlooks(run, made, "--data", "new", "--guard-dir", "guard")
+    assert outlooks == (0, {"_system": "signs on", "default": "signs on"})
+
+
+def test_restore_without_guards_ends_with_1_until_heads_are_accepted(run: Run, data: Path) -> None:
+    made = _backup(run, data, "--with-signing-keys")
+    code, outlooks = _outlooks(run, made, "--data", "new")
+    assert (code, set(outlooks.values())) == (1, {"read-only"})
+    accepted = ("--accept-head", "default.note", "--accept-head", "system.note")
+    assert _outlooks(run, "--data", "new", *accepted) == (0, {"_system": "signs on", "default": "signs on"})
+
+
+def test_restore_onto_data_ends_with_74_and_changes_nothing(run: Run, data: Path) -> None:
+    made = _backup(run, data)
+    ran = run("restore", made, "--data", data)
+    assert ran.code == 74
+    assert "nothing is ever restored onto existing data" in ran.err
+
+
+def test_restore_of_a_changed_backup_ends_with_1(run: Run, data: Path) -> None:
+    made = _backup(run, data)
+    file = made / "logs" / "default" / "store.1" / "data.mdb"
+    file.write_bytes(file.read_bytes()[:-4096] + bytes(4096))
+    ran = run("restore", made, "--data", "new")
+    assert (ran.code, Path("new").exists()) == (1, False)
+    assert "SHA-256 differs" in ran.err
+
+
+def test_restore_needs_something_to_do(run: Run, data: Path) -> None:
+    ran = run("restore", "--data", data)
+    assert ran.code == 2
+    assert "--accept-head" in ran.err
+
+
+def _scrub(run: Run, data: Path, *options: str) -> tuple[int, dict[str, dict[str, object]], str]:
+    ran = run("scrub", "--data", data, "--format", "json", *options)
+    return ran.code, {row["log"]: row for row in json.loads(ran.out)}, ran.err
+
+
+def test_scrub_shows_the_place_and_run_goes_over_everything(run: Run, data: Path) -> None:
+    assert _scrub(run, data)[1]["default"]["last_pass_entries"] is None
+    code, rows, _ = _scrub(run, data, "--run")
+    assert (code, rows["default"]["last_pass_entries"], rows["_system"]["last_pass_entries"]) == (0, 12, 3)
+    assert _scrub(run, data)[1] == rows
+
+
+def test_scrub_freezes_what_it_finds_damaged_where_no_server_runs(run: Run, data: Path) -> None:
+    flip_byte(data / "logs" / "default" / "store.1", "personal_sections", index_key(7), -1)
+    code, rows, said = _scrub(run, data, "--run", "--log", "default")
+    assert (code, rows["default"]["first_wrong_index"]) == (1, 7)
+    assert "default is frozen" in said
+    assert _scrub(run, data)[0] == 1
+    frozen = get_row(data / "logs" / "default" / "store.1", "records", b"freeze")
+    assert frozen is not None
+    assert frozen.startswith(b"the scrubber found: ")
+
+
+def test_scrub_beside_a_server_leaves_the_freezing_to_it(run: Run, data: Path) -> None:
+    from ledger.storage.owner import OwnerLock
+
+    flip_byte(data / "logs" / "default" / "store.1", "leaves", index_key(7), -1)
+    lock = OwnerLock(data / "owner.lock")
+    code, _, said = _scrub(run, data, "--run")
+    lock.release()
+    assert code == 1
+    assert "for its scrubber to confirm" in said
+    assert (data / "logs" / "default" / "scrub.suspect").read_text() == "7\n"
+    assert _scrub(run, data)[0] == 0
