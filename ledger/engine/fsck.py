@@ -65,7 +65,7 @@ def check_log(
     with store.read() as snapshot:
         opening = check_opening(snapshot, origin, guard, rechecked=0)
         head = _readable_head(snapshot)
-        records = {name: value for prefix in FOLDED_PREFIXES for name, value in snapshot.records(prefix)}
+        records = folded_records(snapshot)
     if opening is not None:
         findings.append(opening)
     if head is None:
@@ -89,7 +89,7 @@ def check_log(
     root = tree.root()
     if not findings and root != head.root_hash:
         findings.append(Finding(Impossible.ROOT_DIFFERS, f"{head.root_hash.hex()} against {root.hex()} recomputed"))
-    faults = () if findings else tuple(_check_records(records, folded))
+    faults = () if findings else tuple(record_faults(records, folded))
     findings.sort(key=lambda finding: -1 if finding.leaf_index is None else finding.leaf_index)
     return LogReport(tree.tree_size, root, tuple(findings[:MAX_FINDINGS]), faults)
 
@@ -120,7 +120,13 @@ def fold_entries(leaves: Sequence[bytes], events: Sequence[bytes | None], folded
             continue  # an unreadable section is a finding of its own
 
 
-def _check_records(stored: dict[str, bytes], folded: dict[str, bytes]) -> Iterator[str]:
+def folded_records(snapshot: ReadTransaction) -> dict[str, bytes]:
+    """Return the stored records that are the fold of entries, by name."""
+    return {name: value for prefix in FOLDED_PREFIXES for name, value in snapshot.records(prefix)}
+
+
+def record_faults(stored: dict[str, bytes], folded: dict[str, bytes]) -> Iterator[str]:
+    """Yield in words where the stored records differ from what all entries say of them."""
     for name in sorted(stored.keys() | folded.keys()):
         if name not in folded:
             yield f"the record {name} has no entry"

@@ -1,13 +1,15 @@
 """The scrubber: recomputes a stored log over and over, a page at a time, and keeps its place.
 
 A pass goes from the first entry to the head: sections to commitments, commitments to leaf, leaf to tree, tree to head,
-and each event id to its entry. Its place is kept in a file beside the store, which is no part of the log: whatever is in
+and each event id to its entry; where one process makes the whole pass, the records of administration are folded again
+as well. Its place is kept in a file beside the store, which is no part of the log: whatever is in
 it, a finding is only reported after the same page was found wrong again from the store alone.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 from ledger.clock import Clock
 from ledger.engine.files import replace_file
 from ledger.engine.findings import Finding, Impossible
+from ledger.engine.fsck import fold_entries, folded_records, record_faults
 from ledger.engine.page_check import check_page
 from ledger.engine.recovery import check_opening
 from ledger.errors import CorruptionError
@@ -82,6 +85,15 @@ def write_state(path: Path, state: ScrubState) -> None:
     replace_file(path, f"{json.dumps(fields)}\n".encode())
 
 
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    edge: CompactRange
+    finding: Finding | None
+    is_end: bool = False
+    leaves: Sequence[bytes] = ()
+    events: Sequence[bytes | None] = ()
+
+
 class Scrubber:
     """Scrubs one log. For one thread; only one process keeps the state in a file."""
 
@@ -92,8 +104,9 @@ class Scrubber:
         self._path = path
         self._pages = 0
         self.state = ScrubState() if path is None else read_state(path)
-        # Whether the right edge was computed here, from the first entry of the pass on.
+        # Whether the right edge was computed here, from the first entry of the pass on; then so were the records.
         self._is_own_edge = self.state.position == 0
+        self._folded: dict[str, bytes] = {}
 
     def step(self) -> int:
         """Check one page, and at the end of a pass the head; return how many entries were found good.
@@ -104,22 +117,28 @@ class Scrubber:
             self._begin()
         before = self.state
         with self._store.read() as snapshot:
-            edge, finding, is_end = self._check(snapshot, CompactRange(before.position, before.hashes))
-        if finding is not None:
+            looked = self._look(snapshot, CompactRange(before.position, before.hashes))
+            fold_entries(looked.leaves, looked.events, self._folded)
+            faults: list[str] = []
+            if looked.is_end and looked.finding is None and self._is_own_edge:
+                faults = list(record_faults(folded_records(snapshot), self._folded))
+        if looked.finding is not None:
             if self._is_found_again():
-                self._end(finding=finding.describe(), wrong_index=finding.leaf_index)
+                self._end(finding=looked.finding.describe(), wrong_index=looked.finding.leaf_index)
             else:
                 # The store is sound there, so the place that was kept, or that one reading, was not.
                 self._begin()
             return 0
-        if is_end:
-            self._end(passed_at=self._clock.now_us(), passed_size=edge.tree_size)
+        if faults:
+            self._end(finding=faults[0])
+        elif looked.is_end:
+            self._end(passed_at=self._clock.now_us(), passed_size=looked.edge.tree_size)
         else:
-            self.state = replace(before, position=edge.tree_size, hashes=edge.hashes)
+            self.state = replace(before, position=looked.edge.tree_size, hashes=looked.edge.hashes)
             self._pages += 1
             if self._pages % _KEEP_PAGES == 0:
                 self.keep()
-        return edge.tree_size - before.position
+        return looked.edge.tree_size - before.position
 
     def look_at(self, leaf_index: int) -> None:
         """Check the page of one entry out of turn; the place of the pass stays, unless something is wrong there."""
@@ -128,7 +147,7 @@ class Scrubber:
                 head = snapshot.head()
                 size = 0 if head is None else head.tree_size
                 begin = min(leaf_index, size) // PAGE_ENTRIES * PAGE_ENTRIES
-                _, finding, _ = self._check(snapshot, CompactRange(begin, frontier(begin, snapshot.hashes)))
+                finding = self._look(snapshot, CompactRange(begin, frontier(begin, snapshot.hashes))).finding
             except CorruptionError as error:
                 finding = Finding(Impossible.HASHES_MISSING, error.message, leaf_index)
         if finding is not None:
@@ -139,24 +158,24 @@ class Scrubber:
         if self._path is not None:
             write_state(self._path, self.state)
 
-    def _check(self, snapshot: ReadTransaction, edge: CompactRange) -> tuple[CompactRange, Finding | None, bool]:
-        """Check the page that follows; return the edge after it, the first finding, and whether the pass ends there."""
+    def _look(self, snapshot: ReadTransaction, edge: CompactRange) -> _Looked:
+        """Check the page that follows on a right edge, and the head where it is the last one."""
         try:
             head = snapshot.head()
             if head is None:
-                return edge, Finding(Impossible.HEAD_MISSING, "nothing says how large the log is"), True
+                return _Looked(edge, Finding(Impossible.HEAD_MISSING, "nothing says how large the log is"))
             if edge.tree_size > head.tree_size:
-                return edge, Finding(Impossible.LEAVES_MISSING, f"the head has size {head.tree_size} only"), True
+                return _Looked(edge, Finding(Impossible.LEAVES_MISSING, f"the head has size {head.tree_size} only"))
             end = min(head.tree_size, edge.tree_size + PAGE_ENTRIES)
             page = check_page(snapshot, edge.tree_size, end, self._store.meta.origin, edge)
             if page.findings:
-                return edge, page.findings[0], False
+                return _Looked(edge, page.findings[0])
             after = page.tree or edge
-            if end < head.tree_size:
-                return after, None, False
-            return after, self._check_head(snapshot, head, after), True
+            is_end = end == head.tree_size
+            finding = self._check_head(snapshot, head, after) if is_end else None
+            return _Looked(after, finding, is_end, page.leaves, page.events)
         except CorruptionError as error:
-            return edge, Finding(Impossible.HASHES_MISSING, error.message, edge.tree_size), False
+            return _Looked(edge, Finding(Impossible.HASHES_MISSING, error.message, edge.tree_size))
 
     def _check_head(self, snapshot: ReadTransaction, head: HeadRecord, edge: CompactRange) -> Finding | None:
         if edge.root() != head.root_hash:
@@ -170,6 +189,7 @@ class Scrubber:
         now = self._clock.now_us()
         self.state = replace(self.state, position=0, hashes=(), started_at=now, finding="", wrong_index=None)
         self._is_own_edge = True
+        self._folded = {}
 
     def _end(self, **changes: object) -> None:
         self.state = replace(self.state, position=0, hashes=(), started_at=0, **changes)  # type: ignore[arg-type]
@@ -188,5 +208,4 @@ class Scrubber:
                     hashes = frontier(begin, snapshot.hashes)
             except CorruptionError:
                 return True
-            _, finding, _ = self._check(snapshot, CompactRange(begin, hashes))
-        return finding is not None
+            return self._look(snapshot, CompactRange(begin, hashes)).finding is not None

@@ -16,7 +16,7 @@ from ledger.storage.lmdb import LmdbStore
 from tests.engine.test_recovery import EDITS
 from tests.support.engine_lab import make_entry
 from tests.support.engine_server import EngineServer
-from tests.support.storage_edit import flip_byte, flip_hash, index_key
+from tests.support.storage_edit import delete_row, flip_byte, flip_hash, index_key, row_keys
 
 ENTRIES = 2 * PAGE_ENTRIES + 100
 GUARD_STATES = {state for state in Impossible if state.name.startswith("GUARD_")}
@@ -136,3 +136,12 @@ def test_a_log_that_grows_meanwhile_is_followed_to_its_head(server: EngineServer
         scrubber.step()
         server.append(*(make_entry(number) for number in range(5000, 5300)))
         assert _pass(scrubber).passed_size == ENTRIES + 302
+
+
+def test_a_record_that_is_not_what_its_entries_say_is_found(server: EngineServer) -> None:
+    key = next(key for key in row_keys(server.store_path(), "records") if key.startswith(b"key/"))
+    delete_row(server.store_path(), "records", key)
+    opened = server.directory.open_store("default", read_only=True)
+    found = _pass(Scrubber(opened, ManualClock(), None))
+    opened.close()
+    assert found.finding == f"the record {key.decode()} is missing"
