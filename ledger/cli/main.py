@@ -38,6 +38,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "scrub": ("scrub", "Show the scrubber's place and findings, or scrub now."),
     "backup": ("backup", "Back up a data directory."),
     "restore": ("restore", "Restore a backup; accept a head for data without its guard."),
+    "stats": ("stats", "Show sizes and growth of logs, with a forecast."),
+    "doctor": ("doctor", "Check a server and what it runs on."),
     "version": ("version", "Print the version."),
 }
 """Sub-commands in the order in which help shows them: module, and what it does."""

@@ -97,6 +97,11 @@ class Publisher:
         self._kept = self._tree
 
 
+def read_published_size(path: Path) -> int:
+    """Return how many leaves the publisher last kept as recomputed; 0 where nothing usable is kept."""
+    return _load(path).tree_size
+
+
 def _encode(tree: CompactRange) -> bytes:
     fields = {"tree_size": tree.tree_size, "hashes": [value.hex() for value in tree.hashes]}
     return f"{json.dumps(fields)}\n".encode()
