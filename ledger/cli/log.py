@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ledger.cli.output import Format, say, write_record, write_records
-from ledger.cli.settings import Settings, client_options, format_option
+from ledger.cli.settings import Settings, client_options, format_option, read_key
 
 if TYPE_CHECKING:
     from ledger.client.values import LogInfo
@@ -20,14 +21,30 @@ def command() -> None:
 
 @command.command("create")
 @click.argument("name")
+@click.option(
+    "--continues",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="NOTE",
+    help="Signed checkpoint, the last known head of a log that has ended; entry 0 of the new log names it.",
+)
+@click.option(
+    "--continues-key",
+    default="",
+    metavar="VKEY|FILE",
+    help="Verifier key of that log, where it is not a log of this server.",
+)
 @format_option()
 @client_options
-def create(settings: Settings, name: str, output_format: Format) -> None:
+def create(settings: Settings, name: str, continues: Path | None, continues_key: str, output_format: Format) -> None:
     """Make the log NAME; needs a server administrator."""
     from ledger.cli.connect import open_administration
 
     with open_administration(settings) as administration:
-        made = administration.create_log(name)
+        made = administration.create_log(
+            name,
+            continues=b"" if continues is None else continues.read_bytes(),
+            continues_verifier_key=read_key(continues_key) if continues_key else "",
+        )
     say(f"made log {made.name}; its verifier key is what receipts and exports are verified with, anywhere")
     write_record(_record(made), output_format)
 

@@ -33,14 +33,21 @@ class Administration(Caller):
             response.max_batch_bytes,
         )
 
-    def create_log(self, name: str) -> LogInfo:
+    def create_log(self, name: str, *, continues: bytes = b"", continues_verifier_key: str = "") -> LogInfo:
         """Make a log, and return it with its verifier key.
+
+        Args:
+            name: Name.
+            continues: Signed checkpoint of an ended log that it goes on from, which its entry 0 then names.
+            continues_verifier_key: Verifier key of that log; may be left out where it is a log of the same server.
 
         Raises:
             LogExistsError: There is one of that name.
             LedgerError: The server refused, or could not be reached in time.
         """
-        request = admin_pb2.CreateLogRequest(name=name)
+        request = admin_pb2.CreateLogRequest(
+            name=name, continues=continues, continues_verifier_key=continues_verifier_key
+        )
         return _log_info(self._connection.call(lambda stubs: stubs.admin.CreateLog, request).log)
 
     def list_logs(self) -> list[LogInfo]:

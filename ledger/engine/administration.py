@@ -43,7 +43,10 @@ from ledger.errors import (
     LogExistsError,
     LogReadOnlyError,
 )
+from ledger.events.checks import VALUE_MAX_BYTES
 from ledger.events.event import Event
+from ledger.notes.checkpoint import open_checkpoint
+from ledger.notes.keys import parse_verifier_key
 from ledger.storage.api import ReadTransaction
 
 _LOGGER = logging.getLogger(__name__)
@@ -113,20 +116,32 @@ class Administration:
         with self._server_wide:
             self._in_every_log(self._complete_log)
 
-    def create_log(self, name: str, actor: Actor) -> None:
+    def create_log(self, name: str, actor: Actor, *, continues: bytes = b"", continues_verifier_key: str = "") -> None:
         """Make a log; its entry in `_system` is the commit point.
 
+        Args:
+            name: Name.
+            actor: Who makes it.
+            continues: Signed checkpoint of an ended log that this one goes on from; empty for none. Entry 0 names it.
+            continues_verifier_key: Verifier key of that log; may be empty where it is a log of this server.
+
         Raises:
-            InvalidRequestError: The name does not have the form.
+            InvalidRequestError: The name does not have the form, or that log did not sign the checkpoint.
             LogExistsError: There is a log of that name.
         """
         check_log_name(name)
+        if continues or continues_verifier_key:
+            continues_verifier_key = self._check_continuation(continues, continues_verifier_key)
         with self._server_wide:
             if self._is_named(name):
                 raise LogExistsError(f"there is a log {name!r}", hint="choose another name", metadata={"log": name})
             directory = self._registry.directory
             directory.create_log(name, self._random(32), self._clock.now_us())
-            record = self._registry.describe(name)
+            record = replace(
+                self._registry.describe(name),
+                continues=continues.decode(),
+                continues_verifier_key=continues_verifier_key,
+            )
             self._change(SYSTEM_LOG, actor, [log_created(record)])
             self._registry.add(record)
             self._complete_log(name)
@@ -235,6 +250,22 @@ class Administration:
 
     # Parts
 
+    def _check_continuation(self, note: bytes, verifier_key: str) -> str:
+        """Return the verifier key of the log that signed a checkpoint; refuse one that it did not sign."""
+        if len(note) > VALUE_MAX_BYTES:
+            _refuse("continues", f"has {len(note)} bytes; the limit is {VALUE_MAX_BYTES}")
+        if not verifier_key:
+            origin = note.split(b"\n", 1)[0].decode(errors="replace")
+            known = [record.verifier_key for record in self._registry.known() if record.origin == origin]
+            if not known:
+                _refuse("continues_verifier_key", f"is needed: the origin {origin[:200]!r} is no log of this server")
+            verifier_key = known[0]
+        try:
+            open_checkpoint(note, parse_verifier_key(verifier_key))
+        except LedgerError as error:
+            _refuse("continues", f"is no signed checkpoint of {verifier_key[:200]}: {error.message}")
+        return verifier_key
+
     def _change(
         self,
         log: str,
@@ -285,7 +316,8 @@ class Administration:
         with self._registry.use(name) as opened:
             has_own_record = opened.record(LOG_PREFIX + name) is not None
         if not has_own_record:
-            self._change(name, SERVER, [log_created(self._registry.describe(name))])
+            record = next(record for record in self._registry.known() if record.name == name)
+            self._change(name, SERVER, [log_created(record)])
         self._grant_administrators(name)
 
     def _in_every_log(self, change: Callable[[str], None]) -> list[LedgerError]:

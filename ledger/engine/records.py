@@ -119,31 +119,45 @@ class LogRecord:
         name: Name.
         origin: Origin.
         verifier_key: Verifier key of its checkpoints.
+        continues: Signed checkpoint of the ended log that it goes on from; empty for none.
+        continues_verifier_key: Verifier key of that log.
     """
 
     name: str
     origin: str
     verifier_key: str
+    continues: str = ""
+    continues_verifier_key: str = ""
 
     def encode(self) -> bytes:
         """Return the record's value."""
-        return _encode({"name": self.name, "origin": self.origin, "verifier_key": self.verifier_key})
+        fields = {"name": self.name, "origin": self.origin, "verifier_key": self.verifier_key}
+        if self.continues:
+            fields |= {"continues": self.continues, "continues_verifier_key": self.continues_verifier_key}
+        return _encode(fields)
 
     @classmethod
     def decode(cls, value: bytes) -> LogRecord:
         """Return the log of a record's value."""
         fields = _decode(value)
         try:
-            return cls(name=fields["name"], origin=fields["origin"], verifier_key=fields["verifier_key"])
+            return cls(
+                name=fields["name"],
+                origin=fields["origin"],
+                verifier_key=fields["verifier_key"],
+                continues=fields.get("continues", ""),
+                continues_verifier_key=fields.get("continues_verifier_key", ""),
+            )
         except KeyError as error:
             raise CorruptionError("a log record does not have its form") from error
 
 
 def log_created(log: LogRecord) -> Event:
     """Return the event that a log was made; unsigned by time and id, which the writing step adds."""
-    return _event(
-        LOG_CREATED, Target(type="log", id=log.name), {"origin": log.origin, "verifier_key": log.verifier_key}
-    )
+    metadata: dict[str, Value] = {"origin": log.origin, "verifier_key": log.verifier_key}
+    if log.continues:
+        metadata |= {"continues": log.continues, "continues_verifier_key": log.continues_verifier_key}
+    return _event(LOG_CREATED, Target(type="log", id=log.name), metadata)
 
 
 def key_created(credential: Credential, action: str = KEY_CREATED) -> Event:
@@ -207,7 +221,13 @@ def _fold(event: Event, recorded_at: int, read: RecordReader) -> dict[str, bytes
     target = event.targets[0].id
     metadata = {entry.key: entry.value for entry in event.metadata}
     if event.action == LOG_CREATED:
-        log = LogRecord(name=target, origin=str(metadata["origin"]), verifier_key=str(metadata["verifier_key"]))
+        log = LogRecord(
+            name=target,
+            origin=str(metadata["origin"]),
+            verifier_key=str(metadata["verifier_key"]),
+            continues=str(metadata.get("continues", "")),
+            continues_verifier_key=str(metadata.get("continues_verifier_key", "")),
+        )
         return {LOG_PREFIX + target: log.encode()}
     if event.action in {KEY_CREATED, ADMINISTRATOR_GRANTED}:
         return _new_credential(target, metadata, recorded_at)

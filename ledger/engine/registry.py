@@ -113,6 +113,11 @@ class LogRegistry:
         with self._lock:
             self._known[record.name] = record
 
+    def known(self) -> list[LogRecord]:
+        """Return what `_system` says of each log."""
+        with self._lock:
+            return list(self._known.values())
+
     def describe(self, name: str) -> LogRecord:
         """Return what a log's files say of it, whether it is known yet or not."""
         signer = self.directory.load_signer(name)

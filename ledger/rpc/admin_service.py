@@ -51,7 +51,12 @@ class Admin:
 
     def create_log(self, call: Call, request: admin_pb2.CreateLogRequest) -> admin_pb2.CreateLogResponse:
         """Make a log."""
-        self._administration.create_log(request.name, _actor(call))
+        self._administration.create_log(
+            request.name,
+            _actor(call),
+            continues=request.continues,
+            continues_verifier_key=request.continues_verifier_key,
+        )
         return admin_pb2.CreateLogResponse(log=self._log_message(request.name))
 
     def list_logs(self, call: Call, _request: admin_pb2.ListLogsRequest) -> admin_pb2.ListLogsResponse:

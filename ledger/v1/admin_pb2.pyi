@@ -200,16 +200,24 @@ class CreateLogRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    CONTINUES_FIELD_NUMBER: _builtins.int
+    CONTINUES_VERIFIER_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name: a lower-case letter, then up to 62 lower-case letters, digits and hyphens."""
+    continues: _builtins.bytes
+    """Signed checkpoint of a log that has ended and that this one goes on from; empty for none. It is named in entry 0."""
+    continues_verifier_key: _builtins.str
+    """Verifier key of that log; may be empty where it is a log of this server."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        continues: _builtins.bytes = ...,
+        continues_verifier_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["continues", b"continues", "continues_verifier_key", b"continues_verifier_key", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,8 @@ import pytest
 
 from ledger.clock import ManualClock
 from ledger.events.wire import read_event
+from ledger.notes.checkpoint import Checkpoint, sign_checkpoint
+from ledger.notes.keys import Ed25519Signer, format_verifier_key
 from ledger.v1 import admin_pb2, ledger_pb2
 from ledger.v1.admin_pb2_grpc import AdminServiceStub
 from tests.support.calls import code_of, failure, new_sections
@@ -55,6 +57,59 @@ def test_a_new_log_has_its_own_origin_and_key_and_takes_events_at_once(
     answer = server.ledger().Append(ledger_pb2.AppendRequest(log="fresh", sections=new_sections()))
     assert answer.acknowledgement.leaf_index == made.tree_size
     assert _last_event(server, "_system")[0] == "ledger.log.created"
+
+
+def _first_event(server: LiveServer, log: str) -> tuple[str, dict[str, object]]:
+    request = ledger_pb2.GetEntryRequest(log=log, leaf_index=0, view=ledger_pb2.ENTRY_VIEW_EVENT)
+    event = read_event(server.ledger().GetEntry(request).entry.event.content)
+    return event.action, {entry.key: entry.value for entry in event.metadata}
+
+
+def test_a_log_that_continues_another_names_its_last_head_in_entry_0(
+    server: LiveServer, admin: AdminServiceStub
+) -> None:
+    note = server.ledger().GetCheckpoint(ledger_pb2.GetCheckpointRequest(log="default")).checkpoint.note
+
+    admin.CreateLog(admin_pb2.CreateLogRequest(name="successor", continues=note))
+
+    action, metadata = _first_event(server, "successor")
+    assert action == "ledger.log.created"
+    assert metadata["continues"] == note.decode()
+    assert str(metadata["continues_verifier_key"]).startswith("logs.example/live/default+")
+
+
+def test_a_log_of_another_server_is_continued_under_the_key_that_is_named(
+    server: LiveServer, admin: AdminServiceStub
+) -> None:
+    signer = Ed25519Signer("logs.example/elsewhere", bytes(range(32)))
+    note = sign_checkpoint(Checkpoint(signer.name, 5, bytes(range(32))), signer)
+    key = format_verifier_key(signer.verifier)
+
+    admin.CreateLog(admin_pb2.CreateLogRequest(name="moved", continues=note, continues_verifier_key=key))
+
+    assert _first_event(server, "moved")[1]["continues_verifier_key"] == key
+
+
+@pytest.mark.parametrize("wrong", ["no key", "other key", "not signed", "no note", "too long"])
+def test_a_head_that_no_named_log_signed_is_refused_and_no_log_is_made(admin: AdminServiceStub, wrong: str) -> None:
+    signer = Ed25519Signer("logs.example/elsewhere", bytes(range(32)))
+    note = sign_checkpoint(Checkpoint(signer.name, 5, bytes(range(32))), signer)
+    key = format_verifier_key(signer.verifier)
+    other = format_verifier_key(Ed25519Signer("logs.example/elsewhere", bytes(32)).verifier)
+    continues, verifier_key = {
+        "no key": (note, ""),
+        "other key": (note, other),
+        "not signed": (note.replace(b"\n5\n", b"\n6\n"), key),
+        "no note": (b"", key),
+        "too long": (note + b"x" * 2048, key),
+    }[wrong]
+    request = admin_pb2.CreateLogRequest(name="unmade", continues=continues, continues_verifier_key=verifier_key)
+
+    refused = failure(lambda: admin.CreateLog(request))
+
+    assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+    assert refused.metadata["field"] == ("continues_verifier_key" if wrong == "no key" else "continues")
+    assert "unmade" not in {log.name for log in admin.ListLogs(admin_pb2.ListLogsRequest()).logs}
 
 
 def test_a_key_is_shown_once_and_never_listed(server: LiveServer, admin: AdminServiceStub) -> None:
