@@ -26,12 +26,11 @@ from ledger.cli.progress import log_progress
     "--format", "output_format", type=click.Choice([f.value for f in Format]), default="table", help="How to print."
 )
 def command(data: Path, guard_dir: Path | None, parent: Path, output_format: str, *, with_signing_keys: bool) -> None:
-    r"""Back up a data directory, whether its server runs or not.
+    """Back up a data directory, whether its server runs or not.
 
     Each log is copied as one consistent snapshot, the copy is recomputed as `fsck` does, and held against the newest
     signed head. Only then it gets its name. It needs as much room as the stores. Guards are never in a backup.
 
-    \b
     Exit code 0: it is a backup. 1: a log or its copy is damaged, and there is no backup. 74: something cannot be read
     or written, or there is not enough room.
     """

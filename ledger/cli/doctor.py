@@ -34,12 +34,11 @@ def command(
     server_key: Path | None,
     output_format: Format,
 ) -> None:
-    r"""Check what surrounds the logs, one line for each check, with what to do next.
+    """Check what surrounds the logs, one line for each check, with what to do next.
 
     With --data a data directory is looked at, whether its server runs or not: rights, volumes, room, guards, stores,
     clock, keys that end, backups. Without it the server at --address is asked, as a client sees it. Nothing is changed.
 
-    \b
     Exit code 0: nothing is wrong, though there may be warnings. 1: something is. 5: the server cannot be reached.
     """
     if data is None:

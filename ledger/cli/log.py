@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ledger.cli.exit_codes import ExitCode
 from ledger.cli.output import Format, say, write_record, write_records
 from ledger.cli.settings import Settings, client_options, format_option, read_key
 
@@ -68,12 +69,23 @@ def list_logs(settings: Settings, output_format: Format) -> None:
 @format_option()
 @client_options
 def show(settings: Settings, name: str | None, output_format: Format) -> None:
-    """Show one log, its tree size and root hash verified from its signed head."""
-    from ledger.cli.connect import open_ledger
+    """Show one log, its tree size and root hash verified from its signed head.
 
-    with open_ledger(settings, log=name) as ledger:
-        log = ledger.get_log()
-        head = ledger.trusted_head
+    Where no head of the log may be signed, what the server states is shown, with the reason, and the exit code is 5.
+    """
+    from ledger.cli.connect import open_administration, open_ledger
+    from ledger.errors import LogReadOnlyError
+
+    try:
+        with open_ledger(settings, log=name) as ledger:
+            log = ledger.get_log()
+            head = ledger.trusted_head
+    except LogReadOnlyError as error:
+        with open_administration(settings, log=name) as administration:
+            stated = administration.stated_log(administration.log)
+        write_record({**_record(stated), "level": None}, output_format)
+        say(f"error: {error.message}; nothing above is verified")
+        raise click.exceptions.Exit(ExitCode.UNREACHABLE) from error
     assert head is not None
     write_record({**_record(log), "level": head.level.label}, output_format)
 

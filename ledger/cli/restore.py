@@ -44,13 +44,12 @@ def command(
     notes: tuple[Path, ...],
     output_format: str,
 ) -> None:
-    r"""Restore BACKUP to a new or empty directory; without BACKUP, accept heads for data whose guard is gone.
+    """Restore BACKUP to a new directory; without it, accept heads for existing data.
 
     The backup is checked whole first. Nothing is restored onto existing data, and a guard is never set back: a log
     whose data is older than its guard, or than the accepted head, stays read-only, and `logproof log create
     --continues` is the way on.
 
-    \b
     Exit code 0: every log will sign on. 1: the backup is damaged, or a log will not sign; the table says why. 74: the
     data cannot be read or written, or the server still runs.
     """

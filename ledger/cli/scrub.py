@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     "--format", "output_format", type=click.Choice([f.value for f in Format]), default="table", help="How to print."
 )
 def command(data: Path, only: tuple[str, ...], output_format: str, *, is_run: bool) -> None:
-    r"""Show how far the scrubber is with each log and what it found.
+    """Show how far the scrubber is with each log and what it found.
 
     The scrubber is a part of the server: it goes over every log once a day, slowly, and freezes a log in which
     something is wrong. With --run the same is done here and now, beside the server or without it. A log that is found
     damaged is frozen: by this command where no server runs, otherwise by the server, which looks there first.
 
-    \b
     Exit code 0: nothing wrong was found. 1: something was. 74: a log cannot be read.
     """
     from ledger.engine.directory import open_directory

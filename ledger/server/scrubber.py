@@ -12,7 +12,7 @@ import json
 import os
 import select
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +35,8 @@ _TURN_PAGES = 200
 
 def main() -> None:
     """Run until standard input ends; the arguments are the data directory, the map size, and the logs to leave out."""
-    os.nice(_LOWEST_PRIORITY)
+    with suppress(OSError):  # a sandbox may forbid it
+        os.nice(_LOWEST_PRIORITY)
     directory = open_directory(Path(sys.argv[1]), map_size=int(sys.argv[2]))
     clock = SystemClock()
     while True:

@@ -32,6 +32,7 @@ class Shell:
         self.replaced = {
             "/srv/logproof": str(served.data),
             "/srv/guard": str(served.folder / "guard"),
+            "/srv/backups": str(folder / "backups"),
             "127.0.0.1:7650": served.address,
         }
         commands = folder / "commands"
