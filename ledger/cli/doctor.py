@@ -14,7 +14,7 @@ from ledger.cli.settings import Settings, client_options, format_option
 
 if TYPE_CHECKING:
     from ledger.client.values import LogInfo
-    from ledger.engine.diagnosis import Diagnosis
+    from ledger.engine.marks import Diagnosis
 
 
 @click.command()
@@ -61,10 +61,11 @@ def _at_directory(
     data: Path, guard_dir: Path | None, backups: Path | None, certificate: Path | None, key: Path | None
 ) -> Iterator[Diagnosis]:
     from ledger.clock import SystemClock
-    from ledger.engine.diagnosis import diagnose_directory, fail
+    from ledger.engine.diagnosis import diagnose_directory
     from ledger.engine.directory import open_directory
     from ledger.engine.directory_check import stated_logs
     from ledger.engine.log_diagnosis import diagnose_log
+    from ledger.engine.marks import fail
     from ledger.errors import LedgerError
     from ledger.server.config import TlsFiles
     from ledger.server.tls_diagnosis import diagnose_tls
@@ -92,7 +93,7 @@ def _at_directory(
 def _at_server(settings: Settings) -> Iterator[Diagnosis]:
     from ledger import __version__
     from ledger.cli.connect import open_administration, open_ledger
-    from ledger.engine.diagnosis import ok, warn
+    from ledger.engine.marks import ok, warn
 
     with open_administration(settings) as administration:
         info = administration.server_info()
@@ -107,7 +108,7 @@ def _at_server(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _of_log(log: LogInfo) -> Iterator[Diagnosis]:
-    from ledger.engine.diagnosis import fail, ok, warn
+    from ledger.engine.marks import fail, ok, warn
 
     if log.state == "active":
         yield ok(log.name, f"takes appends; its signed head of size {log.tree_size} is verified")

@@ -10,14 +10,13 @@ import resource
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from ledger.clock import Clock
 from ledger.engine.backup_manifest import read_manifest
 from ledger.engine.directory import ADMIN_KEY, BALLAST, OWNER_LOCK, DataDirectory
+from ledger.engine.marks import Diagnosis, fail, ok, warn
 from ledger.engine.room import BALLAST_BYTES, LOW_WATER_BYTES
 from ledger.errors import LedgerError
 from ledger.storage.files import check_local_filesystem, short_lived_filesystem
@@ -28,46 +27,6 @@ _EARLY_FREE_FACTOR: Final = 5
 _LEAST_INODES: Final = 1000
 _LEAST_DESCRIPTORS: Final = 4096
 _OLDEST_BACKUP_DAYS: Final = 2
-
-
-class Mark(Enum):
-    """How a check ended."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """One check.
-
-    Attributes:
-        name: What was looked at.
-        mark: How it ended.
-        detail: What was found.
-        advice: What to do next; empty where nothing is to be done.
-    """
-
-    name: str
-    mark: Mark
-    detail: str
-    advice: str = ""
-
-
-def ok(name: str, detail: str) -> Diagnosis:
-    """Return a check that ended well."""
-    return Diagnosis(name, Mark.OK, detail)
-
-
-def warn(name: str, detail: str, advice: str) -> Diagnosis:
-    """Return a check that found what may become a problem."""
-    return Diagnosis(name, Mark.WARN, detail, advice)
-
-
-def fail(name: str, detail: str, advice: str) -> Diagnosis:
-    """Return a check that found a problem."""
-    return Diagnosis(name, Mark.FAIL, detail, advice)
 
 
 def diagnose_directory(directory: DataDirectory, clock: Clock, backups: Path | None) -> Iterator[Diagnosis]:

@@ -7,9 +7,9 @@ from contextlib import closing
 from typing import Final
 
 from ledger.clock import Clock
-from ledger.engine.diagnosis import Diagnosis, fail, ok, warn
 from ledger.engine.directory import DataDirectory
 from ledger.engine.directory_check import read_guard
+from ledger.engine.marks import Diagnosis, fail, ok, warn
 from ledger.engine.publication import read_published_size
 from ledger.engine.records import FREEZE, KEY_PREFIX, Credential, LogRecord
 from ledger.engine.recovery import check_opening

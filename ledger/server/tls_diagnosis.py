@@ -9,7 +9,7 @@ from typing import Final
 from cryptography import x509
 
 from ledger.clock import Clock
-from ledger.engine.diagnosis import Diagnosis, fail, ok, warn
+from ledger.engine.marks import Diagnosis, fail, ok, warn
 from ledger.errors import LedgerError
 from ledger.server.config import TlsFiles
 from ledger.server.tls import Certificates

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.documentation import ROOT
 from tests.support.engine_lab import make_entry
 from tests.support.engine_server import EngineServer
 from tests.support.storage_edit import flip_byte, get_row, index_key
@@ -121,3 +124,19 @@ def test_scrub_beside_a_server_leaves_the_freezing_to_it(run: Run, data: Path) -
     assert "for its scrubber to confirm" in said
     assert (data / "logs" / "default" / "scrub.suspect").read_text() == "7\n"
     assert _scrub(run, data)[0] == 0
+
+
+@pytest.mark.parametrize("command", ["fsck", "backup", "restore", "scrub", "stats", "doctor"])
+def test_where_the_server_is_not_installed_a_command_on_its_data_says_so(command: str, tmp_path: Path) -> None:
+    more = {"backup": ["--to", str(tmp_path)], "restore": [str(tmp_path)]}.get(command, [])
+    program = "import sys; sys.modules['lmdb'] = None\nfrom ledger.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, command, "--data", str(tmp_path), *more],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert f"`logproof {command}` needs lmdb" in done.stderr
