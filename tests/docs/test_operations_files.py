@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ledger.cli.exit_codes import ExitCode
-from ledger.telemetry.metrics import LogGauges, Metrics
+from ledger.telemetry.metrics import CertificateGauges, LogGauges, Metrics
 from tests.support.documentation import ROOT, commands
 
 _FOLDER = ROOT / "docs" / "operations"
@@ -49,7 +49,11 @@ def _rules() -> list[Rule]:
 
 
 def _labels_by_metric() -> dict[str, set[str]]:
-    metrics = Metrics(lambda: [LogGauges("default", 1, 1, 1, is_read_only=False)], lambda: 1)
+    metrics = Metrics(
+        lambda: [LogGauges("default", 1, 1, 1, is_read_only=False)],
+        certificates=lambda: CertificateGauges(expires_at=1, are_refused=False),
+        free_bytes=lambda: 1,
+    )
     metrics.stepped("default", 1, 1)
     metrics.refused("X", 1)
     metrics.called("m", "OK", 1)

@@ -139,4 +139,4 @@ def test_where_the_server_is_not_installed_a_command_on_its_data_says_so(command
         timeout=60,
     )
     assert done.returncode == 2
-    assert f"`logproof {command}` needs lmdb" in done.stderr
+    assert "this command needs lmdb, which comes with the extra `server`" in done.stderr
