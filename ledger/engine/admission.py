@@ -6,13 +6,20 @@ bytes it is refused. The decision is made inside the write transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
 
 from ledger.engine.requests import AppendRequest, EntryResult, NewEntry, Outcome
-from ledger.errors import BatchConflictError, BatchProblem, CorruptionError, EventIdReusedError, MalformedError
+from ledger.errors import (
+    BatchConflictError,
+    BatchProblem,
+    CorruptionError,
+    EventIdReusedError,
+    LedgerError,
+    MalformedError,
+)
 from ledger.events.commitments import EVENT_COMMIT_PREFIX, PERSONAL_COMMIT_PREFIX, SALT_SIZE
 from ledger.events.leaf import EVENT_TAG, PERSONAL_TAG, PREVIOUS_TAG, decode_leaf, leaf_prefix
 from ledger.events.wire import read_personal
@@ -53,9 +60,15 @@ class SealedEntries:
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRequest:
-    """A request that the commit fulfils: for each event a result, or where in the group it comes from."""
+    """A request that the commit fulfils.
+
+    Attributes:
+        slots: For each event that is not refused, a result, or where in the group it comes from.
+        refused: Of independent events, the errors of the others by position.
+    """
 
     slots: Sequence[GroupSlot | EntryResult]
+    refused: Mapping[int, LedgerError] = field(default_factory=dict)
 
     def results(self, sealed: SealedEntries) -> list[EntryResult]:
         """Return the results, once the group is sealed."""
@@ -89,7 +102,7 @@ class Group:
 
         Raises:
             EventIdReusedError: The request has one event, and its id is taken by other bytes.
-            BatchConflictError: It has several, and ids among them are.
+            BatchConflictError: It has several that are not independent, and ids among them are.
         """
         first_new = len(self._entries)
         own: dict[bytes, int] = {}
@@ -114,12 +127,12 @@ class Group:
                     slots.append(GroupSlot(position, Outcome.APPENDED))
             except EventIdReusedError as error:
                 problems.append(BatchProblem(place, error))
-        if problems:
+        if problems and not request.independent:
             raise problems[0].error if len(request.entries) == 1 else BatchConflictError(problems, len(request.entries))
         self._entries += staged
         self._principals += [request.principal] * len(staged)
         self._positions.update(own)
-        return AdmittedRequest(slots)
+        return AdmittedRequest(slots, {problem.position: problem.error for problem in problems})
 
     def write(self, transaction: WriteTransaction, before: HeadRecord) -> tuple[HeadRecord, SealedEntries]:
         """Seal the new entries, append them, and return the head after them."""

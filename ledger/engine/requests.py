@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from ledger.errors import LedgerError
 from ledger.events.event import Event
 from ledger.storage.api import ReadTransaction
 
@@ -37,19 +38,21 @@ class NewEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AppendRequest:
-    """Events of one call: all are appended, or none.
+    """Events of one call: all are appended, or none; or, where they are independent, each for itself.
 
     Attributes:
         key_id: The credential, looked up again inside the write transaction.
         principal: Who writes, 16 bytes.
         entries: At least one.
         deadline: Boot-clock microseconds after which the request is dropped, or None.
+        independent: Whether a refused entry leaves the others as they are.
     """
 
     key_id: str
     principal: bytes
     entries: Sequence[NewEntry]
     deadline: int | None = None
+    independent: bool = False
 
     @property
     def size(self) -> int:
@@ -111,7 +114,14 @@ class SignedHead:
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """The answer to a request: one result for each event, and a signed head that covers them all."""
+    """The answer to a request.
+
+    Attributes:
+        entries: One for each event that is in the log, in the order of the request.
+        head: A signed head that covers them all.
+        refused: Of independent events, the error of each that is not in the log, by its position in the request.
+    """
 
     entries: Sequence[EntryResult]
     head: SignedHead
+    refused: Mapping[int, LedgerError] = field(default_factory=dict)

@@ -108,7 +108,9 @@ class Sequencer:
         head = self.sign(after)
         return StepResult(
             answers=[
-                AppendResult(decision.results(sealed), head) if isinstance(decision, AdmittedRequest) else decision
+                AppendResult(decision.results(sealed), head, decision.refused)
+                if isinstance(decision, AdmittedRequest)
+                else decision
                 for decision in decisions
             ],
             head=head,

@@ -1,4 +1,4 @@
-"""AppendStream: messages are queued as they come and answered in their order.
+"""AppendStream: messages of one event or several are queued as they come and answered in their order.
 
 Several messages are in flight at once, so those of one stream share commits. The rule that must not break: answers
 come in the order of the messages, one for each, and an error is the answer to its message alone.
@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from typing import Final
 
 from ledger.errors import FieldViolation, InvalidRequestError, ShuttingDownError
 from ledger.rpc.appends import Appends, Submitted
 from ledger.rpc.binding import Call, parse_request
-from ledger.rpc.errors import refusal_of
+from ledger.rpc.independent import IndependentAppends, SubmittedEvents, stream_error
 from ledger.rpc.parts import Parts
 from ledger.v1 import ledger_pb2
 
 MAX_IN_FLIGHT: Final = 64
 """Messages of one stream that wait for their answers; the next is taken when one was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A message that was refused before the queue, and how many events it brings."""
+
+    error: Exception
+    events: int = 1
+
+
+_Item = Submitted | SubmittedEvents | _Refused
 
 
 class AppendStreams:
@@ -60,12 +72,14 @@ class _Stream:
     """One stream: what was read of it and is not answered yet."""
 
     def __init__(self, parts: Parts, appends: Appends, call: Call) -> None:
-        self.pending: asyncio.Queue[Submitted | Exception | None] = asyncio.Queue()
+        self.pending: asyncio.Queue[_Item | None] = asyncio.Queue()
         self.window = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._parts = parts
         self._appends = appends
+        self._independent = IndependentAppends(parts, appends)
         self._call = call
         self._log = ""
+        self._shown_size = 0  # of the newest checkpoint that was given
 
     async def read(self, messages: AsyncIterator[bytes]) -> None:
         """Queue the messages until they end."""
@@ -76,8 +90,8 @@ class _Stream:
         finally:
             self.pending.put_nowait(None)
 
-    async def _take(self, data: bytes) -> Submitted | Exception:
-        """Queue the event of a message, or return why not.
+    async def _take(self, data: bytes) -> _Item:
+        """Queue what a message brings, or return why not.
 
         Raises:
             LedgerError: It is the first message, and the stream is refused.
@@ -85,7 +99,7 @@ class _Stream:
         try:
             request = parse_request(ledger_pb2.AppendStreamRequest, data)
         except Exception as error:  # noqa: BLE001 - the answer to this message
-            return error
+            return _Refused(error)
         if not self._log:
             await self._parts.workers.run(lambda: self._call.authorise(request))
             self._log = request.log
@@ -94,28 +108,34 @@ class _Stream:
                 return self._submit(request)
             return await self._parts.workers.run(lambda: self._submit(request))
         except Exception as error:  # noqa: BLE001 - the answer to this message
-            return error
+            return _Refused(error, max(len(request.events), 1))
 
-    def _submit(self, request: ledger_pb2.AppendStreamRequest) -> Submitted:
+    def _submit(self, request: ledger_pb2.AppendStreamRequest) -> Submitted | SubmittedEvents:
         if request.log not in {"", self._log}:
             raise InvalidRequestError(
                 [FieldViolation("log", f"is {request.log[:80]!r}; the stream's first message named {self._log!r}")]
             )
-        return self._appends.submit(self._call, self._log, request.sections, request.options)
+        if not request.events:
+            return self._appends.submit(self._call, self._log, request.sections, request.options)
+        if request.HasField("sections"):
+            raise InvalidRequestError([FieldViolation("events", "is given together with sections; give one of them")])
+        return self._independent.submit(self._call, self._log, request)
 
-    async def answer(self, item: Submitted | Exception) -> ledger_pb2.AppendStreamResponse:
+    async def answer(self, item: _Item) -> ledger_pb2.AppendStreamResponse:
         """Return the answer to a message, once there is one."""
         try:
             if isinstance(item, Submitted):
-                return ledger_pb2.AppendStreamResponse(response=await self._appends.acknowledge(item))
-            error = item
-        except Exception as failure:  # noqa: BLE001 - the answer to this message
-            error = failure
-        refusal = refusal_of(error)
-        self._parts.metrics.refused(refusal.reason, 1)
-        return ledger_pb2.AppendStreamResponse(
-            error=ledger_pb2.StreamError(code=refusal.code.value[0], message=refusal.message, status=refusal.details)
-        )
+                response = await self._appends.acknowledge(item)
+                self._shown_size = max(self._shown_size, response.checkpoint.tree_size)
+                return ledger_pb2.AppendStreamResponse(response=response)
+            if isinstance(item, SubmittedEvents):
+                results = await self._independent.acknowledge(item, self._shown_size)
+                self._shown_size = max(self._shown_size, results.checkpoint.tree_size)
+                return ledger_pb2.AppendStreamResponse(results=results)
+        except Exception as error:  # noqa: BLE001 - the answer to this message
+            events = item.count if isinstance(item, SubmittedEvents) else 1
+            item = _Refused(error, events)
+        return ledger_pb2.AppendStreamResponse(error=stream_error(self._parts, item.error, item.events))
 
 
 async def _cancel_after(event: asyncio.Event, task: asyncio.Task[None]) -> None:

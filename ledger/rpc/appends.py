@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ledger.engine import requests
@@ -42,7 +42,7 @@ _ACK_LEVELS: Final = frozenset(ledger_pb2.AckLevel.values())
 
 
 @dataclass(frozen=True, slots=True)
-class _Proofs:
+class Proofs:
     """What an append wants proved, and of which log."""
 
     log: str
@@ -51,7 +51,12 @@ class _Proofs:
 
     @property
     def are_wanted(self) -> bool:
+        """Return whether anything is to be proved."""
         return self.wants_inclusion or self.trusted_tree_size > 0
+
+    def starting_at(self, tree_size: int) -> Proofs:
+        """Return the same, with the consistency proof from a size that was shown since, if it is larger."""
+        return replace(self, trusted_tree_size=max(self.trusted_tree_size, tree_size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Submitted:
     """An append that waits for its commit."""
 
     future: Future[AppendResult]
-    proofs: _Proofs
+    proofs: Proofs
 
 
 class Appends:
@@ -78,9 +83,9 @@ class Appends:
         """Append events, all or none."""
         sections = request.sections
         call.events = max(len(sections), 1)
-        self._check_options(request.log, request.options)
+        self.check_options(request.log, request.options)
         entries = _checked_batch(sections)
-        submitted = self._submit(call, request.log, entries, request.options)
+        submitted = self.queue(call, request.log, entries, request.options)
         return lambda: self._acknowledge_batch(submitted)
 
     def submit(
@@ -91,10 +96,10 @@ class Appends:
         Raises:
             LedgerError: It was refused; nothing is queued.
         """
-        self._check_options(log, options)
+        self.check_options(log, options)
         event, personal = sections.event, sections.personal
         event_id = check_sections(event, personal)
-        return self._submit(call, log, [NewEntry(event_id.encode(), event, personal)], options)
+        return self.queue(call, log, [NewEntry(event_id.encode(), event, personal)], options)
 
     async def acknowledge(self, submitted: Submitted) -> ledger_pb2.AppendResponse:
         """Return the answer for one event, once it is durable.
@@ -119,10 +124,15 @@ class Appends:
         response = ledger_pb2.AppendBatchResponse(checkpoint=checkpoint_message(result.head))
         add_acknowledgements(response, result.entries)
         if submitted.proofs.are_wanted:
-            await self._parts.workers.run(lambda: self._prove_batch(submitted.proofs, result, response))
+            await self._parts.workers.run(lambda: self.prove_entries(submitted.proofs, result, response))
         return response
 
-    def _check_options(self, log: str, options: ledger_pb2.AppendOptions) -> None:
+    def check_options(self, log: str, options: ledger_pb2.AppendOptions) -> None:
+        """Check what an append wants beside the acknowledgement, before anything is queued.
+
+        Raises:
+            LedgerError: It cannot be had.
+        """
         checks = RequestChecks()
         checks.known("options.ack_level", options.ack_level, _ACK_LEVELS)
         checks.index("options.trusted_tree_size", options.trusted_tree_size)
@@ -148,21 +158,33 @@ class Appends:
                 metadata={"treeSize": str(trusted_tree_size), "newestTreeSize": str(newest)},
             )
 
-    def _submit(
-        self, call: Call, log: str, entries: Sequence[NewEntry], options: ledger_pb2.AppendOptions
+    def queue(
+        self,
+        call: Call,
+        log: str,
+        entries: Sequence[NewEntry],
+        options: ledger_pb2.AppendOptions,
+        *,
+        independent: bool = False,
     ) -> Submitted:
+        """Queue checked entries: all or none of them, or each for itself.
+
+        Raises:
+            LedgerError: The log takes none just now; nothing is queued.
+        """
         caller: Caller = call.caller
         request = requests.AppendRequest(
             key_id=caller.key_id,
             principal=caller.principal,
             entries=entries,
             deadline=call.wait_until(self._parts.clock.boottime_us()),
+            independent=independent,
         )
         with self._parts.registry.use(log) as opened:
             future = opened.submit(request)
-        return Submitted(future, _Proofs(log, options.include_inclusion_proof, options.trusted_tree_size))
+        return Submitted(future, Proofs(log, options.include_inclusion_proof, options.trusted_tree_size))
 
-    def _prove(self, proofs: _Proofs, result: AppendResult, response: ledger_pb2.AppendResponse) -> None:
+    def _prove(self, proofs: Proofs, result: AppendResult, response: ledger_pb2.AppendResponse) -> None:
         size = result.head.tree_size
         with self._parts.registry.use(proofs.log) as opened, opened.read() as reader:
             if proofs.wants_inclusion:
@@ -174,7 +196,10 @@ class Appends:
                 hashes = reader.consistency_proof(proofs.trusted_tree_size, size)
                 response.consistency_proof.CopyFrom(_consistency(proofs, size, hashes))
 
-    def _prove_batch(self, proofs: _Proofs, result: AppendResult, response: ledger_pb2.AppendBatchResponse) -> None:
+    def prove_entries(
+        self, proofs: Proofs, result: AppendResult, response: ledger_pb2.AppendBatchResponse | ledger_pb2.EventResults
+    ) -> None:
+        """Add what is to be proved of all entries of a result; reads the store."""
         size = result.head.tree_size
         with self._parts.registry.use(proofs.log) as opened, opened.read() as reader:
             if proofs.wants_inclusion:
@@ -187,17 +212,17 @@ class Appends:
                 response.consistency_proof.CopyFrom(_consistency(proofs, size, hashes))
 
 
-def _consistency(proofs: _Proofs, size: int, hashes: Sequence[bytes]) -> proof_pb2.ConsistencyProof:
+def _consistency(proofs: Proofs, size: int, hashes: Sequence[bytes]) -> proof_pb2.ConsistencyProof:
     return proof_pb2.ConsistencyProof(first_size=proofs.trusted_tree_size, second_size=size, hashes=hashes)
 
 
-def _checked_batch(sections: Sequence[ledger_pb2.EventSections]) -> list[NewEntry]:
-    """Return the entries of a batch, or refuse it with everything that is wrong with it."""
-    if not 1 <= len(sections) <= MAX_BATCH_EVENTS:
-        if not sections:
-            checks = RequestChecks()
-            checks.refuse("sections", f"is empty; a batch has 1 to {MAX_BATCH_EVENTS} events")
-            checks.finish()
+def pairs_within_limits(sections: Sequence[ledger_pb2.EventSections]) -> list[tuple[bytes, bytes]]:
+    """Return both sections of each event of a call that has not too many of them.
+
+    Raises:
+        BatchTooLargeError: There are too many events or bytes.
+    """
+    if len(sections) > MAX_BATCH_EVENTS:
         raise BatchTooLargeError(
             f"the batch has {len(sections)} events; the limit is {MAX_BATCH_EVENTS}",
             hint="send it in parts",
@@ -211,6 +236,16 @@ def _checked_batch(sections: Sequence[ledger_pb2.EventSections]) -> list[NewEntr
             hint="send it in parts",
             metadata={"bytes": str(size), "maxBytes": str(MAX_BATCH_BYTES)},
         )
+    return pairs
+
+
+def _checked_batch(sections: Sequence[ledger_pb2.EventSections]) -> list[NewEntry]:
+    """Return the entries of a batch, or refuse it with everything that is wrong with it."""
+    if not sections:
+        checks = RequestChecks()
+        checks.refuse("sections", f"is empty; a batch has 1 to {MAX_BATCH_EVENTS} events")
+        checks.finish()
+    pairs = pairs_within_limits(sections)
     try:
         # The hot path: all are good.
         return [NewEntry(check_sections(event, personal).encode(), event, personal) for event, personal in pairs]

@@ -474,6 +474,7 @@ class AppendStreamRequest(_message.Message):
     LOG_FIELD_NUMBER: _builtins.int
     SECTIONS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
     log: _builtins.str
     """Name of the log; empty after the first message."""
     @_builtins.property
@@ -484,16 +485,21 @@ class AppendStreamRequest(_message.Message):
     def options(self) -> Global___AppendOptions:
         """What to return."""
 
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventSections]:
+        """Instead of `sections`, up to 1,000 events and 4 MiB; each is appended or refused for itself."""
+
     def __init__(
         self,
         *,
         log: _builtins.str = ...,
         sections: Global___EventSections | None = ...,
         options: Global___AppendOptions | None = ...,
+        events: _abc.Iterable[Global___EventSections] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "sections", b"sections"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "options", b"options", "sections", b"sections"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "log", b"log", "options", b"options", "sections", b"sections"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -537,29 +543,111 @@ class AppendStreamResponse(_message.Message):
 
     RESPONSE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def response(self) -> Global___AppendResponse:
         """The event is in the log."""
 
     @_builtins.property
     def error(self) -> Global___StreamError:
-        """The event was refused, or its outcome is unknown."""
+        """The event was refused, or its outcome is unknown; of a message of several, all of them."""
+
+    @_builtins.property
+    def results(self) -> Global___EventResults:
+        """What became of each event of a message of several."""
 
     def __init__(
         self,
         *,
         response: Global___AppendResponse | None = ...,
         error: Global___StreamError | None = ...,
+        results: Global___EventResults | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result", "results", b"results"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error", "results"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___AppendStreamResponse: _TypeAlias = AppendStreamResponse  # noqa: Y015
+
+@_typing.final
+class EventResult(_message.Message):
+    """What became of one of several events: an acknowledgement or an error."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def acknowledgement(self) -> Global___Acknowledgement:
+        """The event is in the log."""
+
+    @_builtins.property
+    def error(self) -> Global___StreamError:
+        """The event was refused."""
+
+    def __init__(
+        self,
+        *,
+        acknowledgement: Global___Acknowledgement | None = ...,
+        error: Global___StreamError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "error", b"error", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "error", b"error", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["acknowledgement", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___EventResult: _TypeAlias = EventResult  # noqa: Y015
+
+@_typing.final
+class EventResults(_message.Message):
+    """What became of several events, each decided for itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    INCLUSION_PROOF_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_PROOF_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventResult]:
+        """One for each event, in order."""
+
+    @_builtins.property
+    def checkpoint(self) -> _proof_pb2.Checkpoint:
+        """A signed head that covers all that are in the log; absent where none is."""
+
+    @_builtins.property
+    def inclusion_proof(self) -> _proof_pb2.BatchInclusionProof:
+        """One inclusion proof for all that are in the log under the checkpoint, if asked for."""
+
+    @_builtins.property
+    def consistency_proof(self) -> _proof_pb2.ConsistencyProof:
+        """Consistency proof to the checkpoint: from the trusted tree size, or from the size of the newest checkpoint that the
+        stream has given where that is larger, so that answers continue each other. Absent where there is neither.
+        """
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___EventResult] | None = ...,
+        checkpoint: _proof_pb2.Checkpoint | None = ...,
+        inclusion_proof: _proof_pb2.BatchInclusionProof | None = ...,
+        consistency_proof: _proof_pb2.ConsistencyProof | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "consistency_proof", b"consistency_proof", "inclusion_proof", b"inclusion_proof"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "consistency_proof", b"consistency_proof", "inclusion_proof", b"inclusion_proof", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventResults: _TypeAlias = EventResults  # noqa: Y015
 
 @_typing.final
 class GetEntryRequest(_message.Message):

@@ -134,7 +134,8 @@ class LedgerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AppendStream(self, request_iterator, context):
-        """Appends events one message at a time; each has its own answer, in order.
+        """Appends events message by message: one event, or up to 1,000 that are decided each for itself. Each message has its
+        own answer, in order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,9 @@ class LedgerServiceStub:
     AppendBatch: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.AppendBatchRequest, _ledger_pb2.AppendBatchResponse]
     """Appends up to 1,000 events, all or none, at contiguous indexes. Safe to retry with the same bytes."""
     AppendStream: _grpc.StreamStreamMultiCallable[_ledger_pb2.AppendStreamRequest, _ledger_pb2.AppendStreamResponse]
-    """Appends events one message at a time; each has its own answer, in order."""
+    """Appends events message by message: one event, or up to 1,000 that are decided each for itself. Each message has its
+    own answer, in order.
+    """
     GetEntry: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetEntryRequest, _ledger_pb2.GetEntryResponse]
     """Returns one entry."""
     BatchGetEntries: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.BatchGetEntriesRequest, _ledger_pb2.BatchGetEntriesResponse]
@@ -80,7 +82,9 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     AppendBatch: _aio.UnaryUnaryMultiCallable[_ledger_pb2.AppendBatchRequest, _ledger_pb2.AppendBatchResponse]  # type: ignore[assignment]
     """Appends up to 1,000 events, all or none, at contiguous indexes. Safe to retry with the same bytes."""
     AppendStream: _aio.StreamStreamMultiCallable[_ledger_pb2.AppendStreamRequest, _ledger_pb2.AppendStreamResponse]  # type: ignore[assignment]
-    """Appends events one message at a time; each has its own answer, in order."""
+    """Appends events message by message: one event, or up to 1,000 that are decided each for itself. Each message has its
+    own answer, in order.
+    """
     GetEntry: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetEntryRequest, _ledger_pb2.GetEntryResponse]  # type: ignore[assignment]
     """Returns one entry."""
     BatchGetEntries: _aio.UnaryUnaryMultiCallable[_ledger_pb2.BatchGetEntriesRequest, _ledger_pb2.BatchGetEntriesResponse]  # type: ignore[assignment]
@@ -137,7 +141,9 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_ledger_pb2.AppendStreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ledger_pb2.AppendStreamResponse], _abc.AsyncIterator[_ledger_pb2.AppendStreamResponse]]:
-        """Appends events one message at a time; each has its own answer, in order."""
+        """Appends events message by message: one event, or up to 1,000 that are decided each for itself. Each message has its
+        own answer, in order.
+        """
 
     @_abc_1.abstractmethod
     def GetEntry(

@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from ledger.engine.log import Limits
+from ledger.events.codec import check_sections
 from ledger.events.commitments import commit_event, commit_personal
 from ledger.events.leaf import decode_leaf
 from ledger.merkle.hashing import hash_leaf
@@ -290,6 +291,86 @@ def test_a_message_of_a_stream_that_is_no_message_is_answered_and_the_stream_goe
     parsed = [ledger_pb2.AppendStreamResponse.FromString(answer) for answer in answers]
     assert [answer.WhichOneof("result") for answer in parsed] == ["error", "response"]
     assert b"MALFORMED" in parsed[0].error.status
+
+
+# Streams, several events in a message
+
+
+def _several(
+    *events: ledger_pb2.EventSections, log: str = "", options: ledger_pb2.AppendOptions | None = None
+) -> ledger_pb2.AppendStreamRequest:
+    return ledger_pb2.AppendStreamRequest(log=log, events=events, options=options)
+
+
+def test_events_of_a_message_are_answered_each_for_itself(server: LiveServer, ledger: LedgerServiceStub) -> None:
+    taken = new_sections()
+    taken_id = check_sections(taken.event, taken.personal)
+    ledger.Append(_append(taken))
+    sent = [new_sections(), new_sections(action="Bad"), new_sections(event_id=taken_id), new_sections(), taken]
+
+    (answer,) = ledger.AppendStream(iter([_several(*sent, log="default", options=_PROVEN)]))
+
+    results = answer.results.results
+    assert [item.WhichOneof("result") for item in results] == [
+        "acknowledgement",
+        "error",
+        "error",
+        "acknowledgement",
+        "acknowledgement",
+    ]
+    assert b"EVENT_INVALID" in results[1].error.status
+    assert b"EVENT_ID_REUSED" in results[2].error.status
+    acks = {position: results[position].acknowledgement for position in (0, 3, 4)}
+    assert acks[3].leaf_index == acks[0].leaf_index + 1
+    assert acks[4].outcome == ledger_pb2.APPEND_OUTCOME_DUPLICATE
+    for position, ack in acks.items():
+        _check_leaf(ack, sent[position])
+    leaves = sorted((ack.leaf_index, hash_leaf(ack.leaf)) for ack in acks.values())
+    verify_batch_inclusion(
+        leaves, *_head(server, answer.results.checkpoint), list(answer.results.inclusion_proof.hashes)
+    )
+
+
+def test_answers_of_a_stream_continue_each_other(server: LiveServer, ledger: LedgerServiceStub) -> None:
+    size, root = _head(server, ledger.Append(_append(new_sections())).checkpoint)
+    options = ledger_pb2.AppendOptions(include_inclusion_proof=True, trusted_tree_size=size)
+    messages = [_several(new_sections(), new_sections(), log="default", options=options) for _ in range(20)]
+
+    for answer in ledger.AppendStream(iter(messages)):
+        proof = answer.results.consistency_proof
+        next_size, next_root = _head(server, answer.results.checkpoint)
+        assert (proof.first_size, proof.second_size) == (size, next_size)
+        verify_consistency(size, root, next_size, next_root, list(proof.hashes))
+        size, root = next_size, next_root
+
+
+def test_a_message_whose_events_are_all_refused_has_no_checkpoint(ledger: LedgerServiceStub) -> None:
+    taken = new_sections()
+    ledger.Append(_append(taken))
+    reused = new_sections(event_id=check_sections(taken.event, taken.personal))
+    bad = new_sections(action="Bad")
+
+    answers = list(ledger.AppendStream(iter([_several(bad, log="default"), _several(reused, bad)])))
+
+    assert [len(answer.results.results) for answer in answers] == [1, 2]
+    for answer in answers:
+        assert all(item.HasField("error") for item in answer.results.results)
+        assert not answer.results.HasField("checkpoint")
+
+
+def test_a_message_that_breaks_a_limit_is_refused_whole_and_the_stream_goes_on(ledger: LedgerServiceStub) -> None:
+    good = new_sections()
+    too_many = _several(*[good] * 1001, log="default")
+    too_large = _several(*[ledger_pb2.EventSections(event=bytes(32_768), personal=bytes(60_000))] * 50)
+    both = ledger_pb2.AppendStreamRequest(sections=good, events=[good])
+
+    answers = list(ledger.AppendStream(iter([too_many, too_large, both, _several(*[good] * 1000)])))
+
+    assert [answer.WhichOneof("result") for answer in answers] == ["error", "error", "error", "results"]
+    assert b"BATCH_TOO_LARGE" in answers[0].error.status
+    assert b"BATCH_TOO_LARGE" in answers[1].error.status
+    assert "together with sections" in answers[2].error.message
+    assert len({item.acknowledgement.leaf_index for item in answers[3].results.results}) == 1
 
 
 # Many at once

@@ -127,6 +127,40 @@ def test_a_refused_request_never_aborts_its_neighbours(lab: Lab) -> None:
     assert result.appended == 2
 
 
+def test_independent_events_are_refused_each_for_itself(lab: Lab) -> None:
+    first = lab.append(make_entry(1)).entries[0]
+    result = lab.step(
+        append_request(
+            make_entry(2),
+            make_entry(1, text="x"),
+            make_entry(1),
+            make_entry(3),
+            make_entry(3, text="x"),
+            make_entry(2),
+            independent=True,
+        )
+    )
+    answer = answer_of(result.answers[0])
+    assert list(answer.refused) == [1, 4]
+    assert all(isinstance(error, EventIdReusedError) for error in answer.refused.values())
+    assert [entry.outcome for entry in answer.entries] == [
+        Outcome.APPENDED,
+        Outcome.DUPLICATE,
+        Outcome.APPENDED,
+        Outcome.DUPLICATE,
+    ]
+    index = first.leaf_index
+    assert [entry.leaf_index for entry in answer.entries] == [index + 1, index, index + 2, index + 1]
+    assert result.appended == 2
+
+
+def test_independent_events_that_are_all_refused_leave_no_trace(lab: Lab) -> None:
+    lab.append(make_entry(1))
+    size = lab.size
+    answer = answer_of(lab.step(append_request(make_entry(1, text="x"), independent=True)).answers[0])
+    assert (list(answer.refused), list(answer.entries), lab.size) == ([0], [], size)
+
+
 def test_a_request_whose_deadline_passed_in_the_queue_leaves_no_trace(lab: Lab) -> None:
     size = lab.size
     lab.clock.advance(10)

@@ -75,11 +75,13 @@ def make_entry(number: int, *, text: str = "", personal: bool = True) -> NewEntr
     return NewEntry(check_sections(*sections).encode(), *sections)
 
 
-def append_request(*entries: NewEntry, other: bool = False, deadline: int | None = None) -> AppendRequest:
+def append_request(
+    *entries: NewEntry, other: bool = False, deadline: int | None = None, independent: bool = False
+) -> AppendRequest:
     """Return the request of the first or the other writer."""
     if other:
-        return AppendRequest(OTHER_KEY_ID, OTHER_PRINCIPAL, entries, deadline)
-    return AppendRequest(KEY_ID, PRINCIPAL, entries, deadline)
+        return AppendRequest(OTHER_KEY_ID, OTHER_PRINCIPAL, entries, deadline, independent)
+    return AppendRequest(KEY_ID, PRINCIPAL, entries, deadline, independent)
 
 
 class Lab:
