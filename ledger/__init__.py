@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ledger.client import Ledger
+    from ledger.client import AsyncLedger, Ledger
     from ledger.errors import LedgerError, VerificationError
     from ledger.events.event import (
         Actor,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Target,
         Truth,
     )
+    from ledger.evidence.many_receipts import verify_receipts
     from ledger.evidence.receipts import verify_receipt
     from ledger.evidence.trusted import TrustedLog
 
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Actor",
     "ActorType",
+    "AsyncLedger",
     "AuthMethod",
     "Authentication",
     "Change",
@@ -59,11 +61,13 @@ __all__ = [
     "Truth",
     "VerificationError",
     "verify_receipt",
+    "verify_receipts",
 ]
 
 _HOMES = {
     "Actor": "ledger.events.event",
     "ActorType": "ledger.events.event",
+    "AsyncLedger": "ledger.client",
     "AuthMethod": "ledger.events.event",
     "Authentication": "ledger.events.event",
     "Change": "ledger.events.event",
@@ -84,6 +88,7 @@ _HOMES = {
     "Truth": "ledger.events.event",
     "VerificationError": "ledger.errors",
     "verify_receipt": "ledger.evidence.receipts",
+    "verify_receipts": "ledger.evidence.many_receipts",
 }
 
 # Hidden from type checkers, for which it would make every misspelt name a good one.

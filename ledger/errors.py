@@ -428,6 +428,28 @@ class ServerUnreachableError(LedgerError):
     reason = "SERVER_UNREACHABLE"
 
 
+class BufferFullError(LedgerError):
+    """The client's buffer of appends had no room until the deadline; the event was not sent."""
+
+    reason = "BUFFER_FULL"
+
+
+class AppendsUnansweredError(LedgerError):
+    """A client was closed before the server had answered all appends; carries the ids of their events."""
+
+    reason = "APPENDS_UNANSWERED"
+
+    def __init__(self, event_ids: Sequence[str]) -> None:
+        """Keep the ids, in the order in which the events were appended."""
+        shown = ", ".join(event_ids[:3]) + (" and more" if len(event_ids) > 3 else "")
+        super().__init__(
+            f"{len(event_ids)} events have an unknown outcome, because the server did not answer in time: {shown}",
+            hint="append them again with the same ids and bytes: what was done is found, what was not is done once",
+            metadata={"events": str(len(event_ids))},
+        )
+        self.event_ids = tuple(event_ids)
+
+
 class StateError(LedgerError):
     """The call was done and its answer verified, but the newest trusted head could not be kept on disk."""
 

@@ -14,8 +14,10 @@ import click
 
 from ledger.errors import (
     ApiKeyNotFoundError,
+    AppendsUnansweredError,
     BatchError,
     BatchTooLargeError,
+    BufferFullError,
     ClockError,
     ContentUnprovenError,
     DeadlinePassedError,
@@ -118,6 +120,8 @@ _BY_CLASS: Final[tuple[tuple[type[LedgerError], ExitCode], ...]] = (
     (ClockError, ExitCode.UNREACHABLE),
     (PublicationBehindError, ExitCode.UNREACHABLE),
     (LogReadOnlyError, ExitCode.UNREACHABLE),
+    (BufferFullError, ExitCode.UNREACHABLE),
+    (AppendsUnansweredError, ExitCode.UNREACHABLE),
     (StateError, ExitCode.STORAGE),
     (StorageError, ExitCode.STORAGE),
 )

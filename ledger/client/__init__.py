@@ -6,18 +6,25 @@ or verifies installs and imports neither. Names load on first use; `Ledger` is w
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ledger.client.aio import AsyncLedger
     from ledger.client.options import Options
     from ledger.client.receipt import Receipt
     from ledger.client.sync import Ledger
     from ledger.client.trust import StaleHeadWarning
 
-__all__ = ["Ledger", "Options", "Receipt", "StaleHeadWarning"]
+__all__ = ["AsyncLedger", "Ledger", "Options", "Receipt", "StaleHeadWarning"]
+
+# Read by gRPC when it is first imported, which is later: its threads then stand still while a process forks. Without it,
+# a child that is forked while something is under way shares what they were waiting on, and may crash.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "1")
 
 _HOMES = {
+    "AsyncLedger": "ledger.client.aio",
     "Ledger": "ledger.client.sync",
     "Options": "ledger.client.options",
     "Receipt": "ledger.client.receipt",

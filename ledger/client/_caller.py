@@ -30,7 +30,7 @@ class Caller:
         self._options = options
         self._connect = connect
         self._connection = connect(options)
-        self._abandoned: list[Connection] = []  # touched in a newly forked child only
+        self._abandoned: list[object] = []  # touched in a newly forked child only
         _CALLERS.add(self)
 
     @property

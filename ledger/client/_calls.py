@@ -9,25 +9,26 @@ anything but finding the proof.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from ledger.client._shared_proof import SharedProof
-from ledger.client._told import told_by_server
+from ledger.client._told import malformed
 from ledger.client.values import AppendOutcome, Sections
-from ledger.errors import ContentMismatchError, InvalidProofError
+from ledger.errors import ContentMismatchError, InvalidProofError, MalformedError
 from ledger.events.commitments import SALT_SIZE, commit_event, commit_personal
 from ledger.events.leaf import Leaf, decode_leaf
 from ledger.merkle.hashing import hash_leaf
-from ledger.merkle.verify import verify_inclusion
 from ledger.notes.checkpoint import Checkpoint
 from ledger.v1 import ledger_pb2, proof_pb2
+
+_OUTCOMES: Final = {int(outcome): outcome for outcome in AppendOutcome}
+_PROVING_CONTENT: Final = frozenset(outcome for outcome in AppendOutcome if outcome.proves_content)
 
 MAX_PROOF_HASHES = 64
 """Most hashes that an inclusion or consistency proof can have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
+class Acknowledged(NamedTuple):
     """A verified acknowledgement.
 
     Attributes:
@@ -49,11 +50,6 @@ class Acknowledged:
     personal_salt: bytes
 
 
-def append_request(log: str, sections: Sections, trusted_size: int) -> ledger_pb2.AppendRequest:
-    """Return the request for one event, asking for all that is needed to verify the answer."""
-    return ledger_pb2.AppendRequest(log=log, sections=_message(sections), options=_options(trusted_size))
-
-
 def append_batch_request(log: str, batch: Sequence[Sections], trusted_size: int) -> ledger_pb2.AppendBatchRequest:
     """Return the request for several events, asking for all that is needed to verify the answer."""
     return ledger_pb2.AppendBatchRequest(
@@ -61,29 +57,11 @@ def append_batch_request(log: str, batch: Sequence[Sections], trusted_size: int)
     )
 
 
-def verify_append(
-    sections: Sections, response: ledger_pb2.AppendResponse, checkpoint: Checkpoint, *, new_id: bool
-) -> tuple[Acknowledged, tuple[bytes, ...]]:
-    """Verify the answer to one append.
-
-    Args:
-        sections: What was sent.
-        response: What came back.
-        checkpoint: The response's checkpoint, its signature verified.
-        new_id: Whether the event id was made for this append, so that nobody else can have used it.
-
-    Returns:
-        The acknowledgement and its inclusion proof.
-
-    Raises:
-        VerificationError: Something in the answer does not hold.
-    """
-    acknowledged = _verify_acknowledgement(sections, response.acknowledgement, new_id=new_id)
-    hashes = tuple(response.inclusion_proof.hashes)
-    verify_inclusion(
-        acknowledged.leaf_hash, acknowledged.leaf_index, checkpoint.tree_size, checkpoint.root_hash, hashes
+def append_events_request(log: str, events: Sequence[Sections], trusted_size: int) -> ledger_pb2.AppendStreamRequest:
+    """Return the message of a stream for events that are decided each for itself."""
+    return ledger_pb2.AppendStreamRequest(
+        log=log, events=[_message(item) for item in events], options=_options(trusted_size)
     )
-    return acknowledged, hashes
 
 
 def verify_append_batch(
@@ -110,6 +88,29 @@ def verify_append_batch(
     answers = response.acknowledgements
     if len(answers) != len(batch):
         raise ContentMismatchError(f"{len(batch)} events were sent and {len(answers)} acknowledged")
+    return verify_acknowledgements(batch, answers, response.inclusion_proof, checkpoint, new_ids=new_ids)
+
+
+def verify_acknowledgements(
+    batch: Sequence[Sections],
+    answers: Sequence[ledger_pb2.Acknowledgement],
+    inclusion_proof: proof_pb2.BatchInclusionProof,
+    checkpoint: Checkpoint,
+    *,
+    new_ids: Sequence[bool],
+) -> tuple[list[Acknowledged], SharedProof]:
+    """Verify the acknowledgements of several events and the proof that they share.
+
+    Args:
+        batch: What was sent, at least one.
+        answers: The acknowledgement of each.
+        inclusion_proof: The proof; only its hashes are looked at.
+        checkpoint: The checkpoint that came with it, its signature verified.
+        new_ids: For each event, whether its id was made for this append.
+
+    Raises:
+        VerificationError: Something in the answers does not hold.
+    """
     acknowledged = [
         _verify_acknowledgement(sections, answer, new_id=new_id)
         for sections, answer, new_id in zip(batch, answers, new_ids, strict=True)
@@ -118,7 +119,7 @@ def verify_append_batch(
     for item in acknowledged:
         if leaf_hashes.setdefault(item.leaf_index, item.leaf_hash) != item.leaf_hash:
             raise ContentMismatchError(f"two different leaves are acknowledged at leaf index {item.leaf_index}")
-    proof = SharedProof(leaf_hashes, checkpoint.tree_size, checkpoint.root_hash, response.inclusion_proof.hashes)
+    proof = SharedProof(leaf_hashes, checkpoint.tree_size, checkpoint.root_hash, inclusion_proof.hashes)
     return acknowledged, proof
 
 
@@ -144,40 +145,44 @@ def _options(trusted_size: int) -> ledger_pb2.AppendOptions:
 
 
 def _verify_acknowledgement(sections: Sections, answer: ledger_pb2.Acknowledgement, *, new_id: bool) -> Acknowledged:
+    outcome = _OUTCOMES.get(answer.outcome)
+    if outcome is None:
+        raise ContentMismatchError(f"the server acknowledges with the unknown outcome {answer.outcome}")
+    leaf_bytes = answer.leaf
     try:
-        outcome = AppendOutcome(answer.outcome)
-    except ValueError:
-        raise ContentMismatchError(f"the server acknowledges with the unknown outcome {answer.outcome}") from None
-    with told_by_server("leaf"):
-        leaf = decode_leaf(answer.leaf)
-    leaf_hash = hash_leaf(answer.leaf)
-    if not outcome.proves_content:
+        leaf = decode_leaf(leaf_bytes)
+    except MalformedError as error:
+        raise malformed("leaf", error) from error
+    leaf_hash = hash_leaf(leaf_bytes)
+    if outcome not in _PROVING_CONTENT:
         if new_id:
             raise ContentMismatchError(
                 f"the server answers {outcome.name} to an event id that was made for this append",
                 hint="it did not store the event that was sent",
             )
-        return Acknowledged(outcome, answer.leaf_index, leaf, answer.leaf, leaf_hash, b"", b"")
+        return Acknowledged(outcome, answer.leaf_index, leaf, leaf_bytes, leaf_hash, b"", b"")
     _check_commitments(sections, answer, leaf)
     return Acknowledged(
-        outcome, answer.leaf_index, leaf, answer.leaf, leaf_hash, answer.event_salt, answer.personal_salt
+        outcome, answer.leaf_index, leaf, leaf_bytes, leaf_hash, answer.event_salt, answer.personal_salt
     )
 
 
 def _check_commitments(sections: Sections, answer: ledger_pb2.Acknowledgement, leaf: Leaf) -> None:
-    where = f"the leaf acknowledged at index {answer.leaf_index}"
-    if len(answer.event_salt) != SALT_SIZE:
-        raise ContentMismatchError(f"{where} comes with an event salt of {len(answer.event_salt)} bytes")
-    if commit_event(answer.event_salt, sections.event) != leaf.event_commitment:
-        raise ContentMismatchError(f"{where} does not commit to the event that was sent")
-    if not sections.personal:
-        if leaf.personal_commitment is not None or answer.personal_salt:
-            raise ContentMismatchError(f"{where} has a personal section, and none was sent")
-        return
-    if len(answer.personal_salt) != SALT_SIZE:
-        raise ContentMismatchError(f"{where} comes with a personal salt of {len(answer.personal_salt)} bytes")
-    if commit_personal(answer.personal_salt, sections.personal) != leaf.personal_commitment:
-        raise ContentMismatchError(f"{where} does not commit to the personal data that was sent")
+    event_salt, personal_salt = answer.event_salt, answer.personal_salt
+    problem = ""
+    if len(event_salt) != SALT_SIZE:
+        problem = f"comes with an event salt of {len(event_salt)} bytes"
+    elif commit_event(event_salt, sections.event) != leaf.event_commitment:
+        problem = "does not commit to the event that was sent"
+    elif not sections.personal:
+        if leaf.personal_commitment is not None or personal_salt:
+            problem = "has a personal section, and none was sent"
+    elif len(personal_salt) != SALT_SIZE:
+        problem = f"comes with a personal salt of {len(personal_salt)} bytes"
+    elif commit_personal(personal_salt, sections.personal) != leaf.personal_commitment:
+        problem = "does not commit to the personal data that was sent"
+    if problem:
+        raise ContentMismatchError(f"the leaf acknowledged at index {answer.leaf_index} {problem}")
 
 
 def check_places(event_ids: Sequence[str], leaf_indexes: Sequence[int]) -> None:

@@ -6,11 +6,12 @@ that head comes from its signed note.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from ledger.client._calls import consistency_hashes
 from ledger.client._reads import ReadEntry, check_chain, check_event_id, read_entry
 from ledger.client._session import Session
+from ledger.client.connection import Cancellation
 from ledger.client.trust import Head
 from ledger.client.values import (
     ConsistencyProof,
@@ -125,6 +126,30 @@ class Reading(Session):
             VerificationError: Something in the answers does not hold.
             LedgerError: The server refused, or could not be reached in time.
         """
+        for batch in self.read_batches(begin, end, view=view, follow=follow):
+            yield from batch
+
+    def read_batches(
+        self,
+        begin: int = 0,
+        end: int | None = None,
+        *,
+        view: EntryView = EntryView.EVENT,
+        follow: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> Generator[list[Entry], None, None]:
+        """Yield what `read_entries` yields, in the batches in which it comes.
+
+        Args:
+            begin: First index.
+            end: Index after the last, as for `read_entries`.
+            view: Which parts.
+            follow: Go on as the log grows.
+            cancellation: Lets another thread end it.
+
+        Raises:
+            LedgerError: As for `read_entries`.
+        """
         _check_range(begin, end)
         head = self.checkpoint(allow_stale=False)
         size = head.checkpoint.tree_size
@@ -134,15 +159,13 @@ class Reading(Session):
                 hint="ask up to the tree size, or follow the log",
             )
         previous: bytes | None = None
-        for batch in self.stream_entries(
-            begin, end if follow else size if end is None else min(size, end), view=view, follow=follow
-        ):
+        stop = end if follow else size if end is None else min(size, end)
+        for batch in self.stream_entries(begin, stop, view=view, follow=follow, cancellation=cancellation):
             if batch[-1].leaf_index >= head.checkpoint.tree_size:
                 head = self.checkpoint(allow_stale=False)
             check_chain(batch, begin, previous, self.origin)
             self._verify_range(begin, [entry.leaf_hash for entry in batch], head)
-            for entry in batch:
-                yield entry.under(head)
+            yield [entry.under(head) for entry in batch]
             begin, previous = begin + len(batch), batch[-1].leaf_hash
 
     def tail(
@@ -167,7 +190,13 @@ class Reading(Session):
         return self.read_entries(begin, view=view, follow=follow)
 
     def stream_entries(
-        self, begin: int, end: int | None, *, view: EntryView, follow: bool = False
+        self,
+        begin: int,
+        end: int | None,
+        *,
+        view: EntryView,
+        follow: bool = False,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[list[ReadEntry]]:
         """Yield entries in batches, their indexes and sections checked and nothing else: for who checks the tree.
 
@@ -176,6 +205,7 @@ class Reading(Session):
             end: Index after the last; None only when following.
             view: Which parts.
             follow: Go on as the log grows.
+            cancellation: Lets another thread end it.
 
         Raises:
             ContentMismatchError: An entry is out of order, or a section is not what its leaf commits to.
@@ -195,7 +225,9 @@ class Reading(Session):
                 follow=follow,
             )
 
-        for message in self._connection.stream(lambda stubs: stubs.ledger.ReadEntries, next_request, endless=follow):
+        for message in self._connection.stream(
+            lambda stubs: stubs.ledger.ReadEntries, next_request, endless=follow, cancellation=cancellation
+        ):
             batch = [read_entry(entry) for entry in message.entries]
             if not batch:
                 if follow:

@@ -225,6 +225,15 @@ class Session(Caller):
         except (IndexBeyondTreeError, InvalidRequestError):
             return None
 
+    def open_history(self) -> None:
+        """Read what is trusted from the disk, unless that was done before.
+
+        Raises:
+            VerificationError: What is on disk does not verify under the pinned key.
+            InvalidRequestError: It cannot be read.
+        """
+        assert self._trust is not None
+
     def leave_parent(self) -> None:
         """Forget what belongs to the process that this one was forked from."""
         super().leave_parent()

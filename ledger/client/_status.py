@@ -48,6 +48,7 @@ from ledger.errors import (
     TooManyLoginsError,
     UnsupportedError,
 )
+from ledger.v1 import ledger_pb2
 
 _BY_REASON: Final[dict[str, type[LedgerError]]] = {
     error.reason: error
@@ -81,21 +82,22 @@ _BATCH: Final[dict[str, type[BatchError]]] = {error.reason: error for error in (
 _POSITION: Final = re.compile(r"sections\[([0-9]{1,4})\]\.?(.*)", re.DOTALL)
 # What grpc says before the one thing that tells why.
 _SEVERAL: Final = re.compile(r"^failed to connect to all addresses; last error: (?:[A-Z]+: )?(?:ipv[46]:\S+: )?")
+_CODES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 _UNREACHABLE: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED"})
 
 
-def failure_of(error: grpc.RpcError) -> Failure:
-    """Return what decides whether the call is made again."""
+def failure_of(error: grpc.RpcError | ledger_pb2.StreamError) -> Failure:
+    """Return what decides whether the call, or the message of a stream, is made again."""
     details = _Details(error)
     return Failure(details.code, details.reason, details.retry_after_seconds)
 
 
-def error_of(error: grpc.RpcError, address: str) -> LedgerError:
-    """Return the error that a failed call means.
+def error_of(error: grpc.RpcError | ledger_pb2.StreamError, address: str) -> LedgerError:
+    """Return the error that a failed call, or a failed message of a stream, means.
 
     Args:
-        error: What grpc raised.
+        error: What grpc raised, or the server answered within a stream.
         address: Where the server was called, for the message.
     """
     details = _Details(error)
@@ -129,16 +131,22 @@ def error_of(error: grpc.RpcError, address: str) -> LedgerError:
 class _Details:
     """The parts of a status and of its details, AIP-193."""
 
-    def __init__(self, error: grpc.RpcError) -> None:
-        self.code: str = error.code().name
-        self.message: str = error.details() or "no reason was given"
+    def __init__(self, error: grpc.RpcError | ledger_pb2.StreamError) -> None:
+        if isinstance(error, ledger_pb2.StreamError):
+            self.code = _CODES.get(error.code, "UNKNOWN")
+            self.message = error.message
+            details = _details_in(error.status, error.code)
+        else:
+            self.code = error.code().name
+            self.message = error.details() or "no reason was given"
+            details = _details_of(error)
         self.reason = ""
         self.hint = ""
         self.metadata: dict[str, str] = {}
         self.violations: tuple[FieldViolation, ...] = ()
         self.violation_reasons: tuple[str, ...] = ()
         self.retry_after_seconds: float | None = None
-        for detail in _details_of(error):
+        for detail in details:
             info = error_details_pb2.ErrorInfo()
             request = error_details_pb2.BadRequest()
             retry = error_details_pb2.RetryInfo()
@@ -199,13 +207,17 @@ def _problem(reason: str, field: str, description: str) -> LedgerError:
 def _details_of(error: grpc.RpcError) -> list[PackedMessage]:
     for trailer in error.trailing_metadata() or ():
         if trailer.key == _DETAILS_KEY:
-            try:
-                status = status_pb2.Status.FromString(trailer.value)
-            except DecodeError:
-                return []
-            # Where trailer and status disagree, the details are not those of this status.
-            return list(status.details) if status.code == error.code().value[0] else []
+            return _details_in(trailer.value, error.code().value[0])
     return []
+
+
+def _details_in(data: bytes, code: int) -> list[PackedMessage]:
+    try:
+        status = status_pb2.Status.FromString(data)
+    except DecodeError:
+        return []
+    # Where code and status disagree, the details are not those of this status.
+    return list(status.details) if status.code == code else []
 
 
 def _unreachable_hint(message: str) -> str:

@@ -21,6 +21,9 @@ def told_by_server(what: str) -> Iterator[None]:
     try:
         yield
     except MalformedError as error:
-        raise ContentMismatchError(
-            f"the server's {what} is malformed: {error.message}", metadata=error.metadata
-        ) from error
+        raise malformed(what, error) from error
+
+
+def malformed(what: str, error: MalformedError) -> ContentMismatchError:
+    """Return the failed verification that malformed bytes from the server are."""
+    return ContentMismatchError(f"the server's {what} is malformed: {error.message}", metadata=error.metadata)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import grpc
 
@@ -20,6 +20,7 @@ from ledger.client.options import Options
 from ledger.client.retry import Failure, retry_delay
 from ledger.clock import Clock, SystemClock
 from ledger.errors import FieldViolation, InvalidRequestError, LedgerError, ServerUnreachableError
+from ledger.v1 import ledger_pb2
 from ledger.v1.admin_pb2_grpc import AdminServiceStub
 from ledger.v1.ledger_pb2_grpc import LedgerServiceStub
 
@@ -56,6 +57,46 @@ class Stubs:
 
     ledger: LedgerServiceStub
     admin: AdminServiceStub
+
+
+class Cancellation:
+    """Ends a stream from another thread than the one that reads it. Thread-safe."""
+
+    def __init__(self) -> None:
+        """Begin with no stream."""
+        self._lock = threading.Lock()  # guards both below
+        self._call: Cancellable | None = None
+        self._is_cancelled = False
+
+    def cancel(self) -> None:
+        """End the stream at once, and every later one."""
+        with self._lock:
+            self._is_cancelled = True
+            call = self._call
+        if call is not None:
+            call.cancel()
+
+    def begin(self, call: Cancellable) -> None:
+        """Take note of the stream that is read now."""
+        with self._lock:
+            self._call = call
+            is_cancelled = self._is_cancelled
+        if is_cancelled:
+            call.cancel()
+
+
+class Cancellable(Protocol):
+    """A call that can be ended."""
+
+    def cancel(self) -> object:
+        """End it at once."""
+
+
+class AppendCall(Cancellable, Protocol):
+    """A stream of appends."""
+
+    def __iter__(self) -> Iterator[ledger_pb2.AppendStreamResponse]:
+        """Yield the answers as they come."""
 
 
 class Connection:
@@ -99,15 +140,15 @@ class Connection:
         Raises:
             LedgerError: The server refused, or could not be reached in time.
         """
-        begin = self._now()
+        begin = self.now()
         attempt = 0
         while True:
             attempt += 1
-            remaining = self._options.timeout_seconds - (self._now() - begin)
+            remaining = self._options.timeout_seconds - (self.now() - begin)
             try:
                 return choose(self._connected())(request, timeout=max(remaining, 0.001), metadata=self._metadata)
             except grpc.RpcError as rpc_error:
-                remaining = self._options.timeout_seconds - (self._now() - begin)
+                remaining = self._options.timeout_seconds - (self.now() - begin)
                 error = error_of(rpc_error, self._options.address)
                 self._wait_or_raise(error, failure_of(rpc_error), attempt, remaining)
 
@@ -117,6 +158,7 @@ class Connection:
         next_request: Callable[[], Q | None],
         *,
         endless: bool = False,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[R]:
         """Read streams one after the other until nothing is left to ask for.
 
@@ -126,19 +168,22 @@ class Connection:
             choose: Picks the method.
             next_request: Returns the request for what is still missing; None when nothing is.
             endless: Whether a stream follows the log; otherwise it must end within the time of a call.
+            cancellation: Lets another thread end the stream.
 
         Raises:
             LedgerError: The server refused, could not be reached in time, or ended a stream without an answer.
         """
-        begin = self._now()
+        begin = self.now()
         attempt = 0
         while (request := next_request()) is not None:
             timeout = None if endless else self._options.timeout_seconds
             call = choose(self._connected())(request, timeout=timeout, metadata=self._metadata)
+            if cancellation is not None:
+                cancellation.begin(call)
             answered = False
             try:
                 for message in call:
-                    begin, attempt, answered = self._now(), 0, True
+                    begin, attempt, answered = self.now(), 0, True
                     yield message
             except grpc.RpcError as rpc_error:
                 failed, failure = error_of(rpc_error, self._options.address), failure_of(rpc_error)
@@ -152,9 +197,31 @@ class Connection:
                 call.cancel()
             if endless and not attempt:
                 # It may have been silent for long before it broke, because there was nothing to tell.
-                begin = self._now()
+                begin = self.now()
             attempt += 1
-            self._wait_or_raise(failed, failure, attempt, self._options.timeout_seconds - (self._now() - begin))
+            self._wait_or_raise(failed, failure, attempt, self._options.timeout_seconds - (self.now() - begin))
+
+    def append_stream(self, messages: Iterator[ledger_pb2.AppendStreamRequest]) -> AppendCall:
+        """Open a stream of appends; it is for the caller to open another where it breaks."""
+        return self._connected().ledger.AppendStream(messages, metadata=self._metadata)
+
+    def jitter(self) -> float:
+        """Return a random number in [0, 1)."""
+        return self._jitter()
+
+    def tell_of_retry(self, error: LedgerError, delay_seconds: float) -> None:
+        """Tell whoever wants to know that something is sent again, and after how long."""
+        if self._on_retry is not None:
+            self._on_retry(error, delay_seconds)
+
+    @property
+    def address(self) -> str:
+        """Where the server is called, for messages."""
+        return self._options.address
+
+    def now(self) -> float:
+        """Return seconds since boot, counting suspension."""
+        return self._clock.boottime_us() / 1e6
 
     def close(self) -> None:
         """Close the channel; a later call makes a new one."""
@@ -167,8 +234,7 @@ class Connection:
         delay = retry_delay(failure, attempt, remaining_seconds, self._jitter)
         if delay is None:
             raise error
-        if self._on_retry is not None:
-            self._on_retry(error, delay)
+        self.tell_of_retry(error, delay)
         self._sleep(delay)
 
     def _ended_without_answer(self) -> ServerUnreachableError:
@@ -183,9 +249,6 @@ class Connection:
                 self._channel = open_channel(self._options)
                 self._stubs = Stubs(LedgerServiceStub(self._channel), AdminServiceStub(self._channel))
             return self._stubs
-
-    def _now(self) -> float:
-        return self._clock.boottime_us() / 1e6
 
 
 def open_channel(options: Options) -> grpc.Channel:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 from ledger.errors import FieldViolation, InvalidRequestError
 
@@ -104,6 +104,18 @@ class Options:
         if "/" in host or (":" in host and not (host.startswith("[") and host.endswith("]"))):
             raise _invalid("address", f"{self.address!r} is not HOST:PORT", "write an IPv6 address in brackets")
         return host.removeprefix("[").removesuffix("]")
+
+
+class MoreOptions(TypedDict, total=False):
+    """The settings of `Options` beyond address, log, API key and verifier key."""
+
+    tls_ca: str | Path | None
+    tls_cert: str | Path | None
+    tls_key: str | Path | None
+    timeout_seconds: float
+    state: str | Path | None
+    service: str
+    instance: str
 
 
 def options_from_env(environment: Mapping[str, str] | None = None, **more: str | float | Path | None) -> Options:

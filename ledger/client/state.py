@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,11 @@ _DIRECTORY_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 _MAX_STATE_BYTES: Final = 1_000_000
 _HINT: Final = "name a directory that this user may write, with LOGPROOF_STATE or --state DIR"
+
+# Descriptors of lock files. A child that is forked while a thread of ours holds a lock has a copy of the descriptor, and
+# with it the lock, for as long as it lives; so it closes its copies.
+_DESCRIPTORS: Final[set[int]] = set()
+_opening = threading.Lock()  # guards the set, and what is open against a fork between
 
 
 class HeadFile:
@@ -68,14 +74,14 @@ class HeadFile:
         """
         try:
             self._directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+            descriptor = _open_lock(self._lock_path)
         except OSError as error:
             raise _not_kept(self._directory, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(descriptor)
+            _close_lock(descriptor)
 
     def write(self, note: bytes) -> None:
         """Replace the note; durable when it returns. The caller holds the lock.
@@ -132,6 +138,29 @@ def write_atomically(path: Path, data: bytes, mode: int = _FILE_MODE) -> None:
             Path(temporary).unlink()
         raise
     sync_directory(path.parent)
+
+
+def _open_lock(path: Path) -> int:
+    with _opening:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        _DESCRIPTORS.add(descriptor)
+    return descriptor
+
+
+def _close_lock(descriptor: int) -> None:
+    with _opening:
+        _DESCRIPTORS.discard(descriptor)
+        os.close(descriptor)
+
+
+def _leave_parent() -> None:
+    for descriptor in _DESCRIPTORS:
+        os.close(descriptor)
+    _DESCRIPTORS.clear()
+    _opening.release()
+
+
+os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_leave_parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -8,8 +8,8 @@ raises, and a fork leaves its evidence on disk.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -95,6 +95,7 @@ class Trust:
                 hint="compare it with a copy of the log's head from elsewhere before you remove the file",
             ) from error
         self._known: dict[int, OpenedCheckpoint] = {}
+        self._opened: OpenedCheckpoint | None = None  # the newest; replaced whole, so it needs no lock
         self._remembered = self._on_disk is not None
         self._head_level = self._level()
 
@@ -125,8 +126,12 @@ class Trust:
         Raises:
             VerificationError: The note is malformed, not signed by the log's key, or of another origin.
         """
-        with told_by_server("checkpoint"):
-            return open_checkpoint(note, self._verifier)
+        opened = self._opened
+        if opened is None or opened.note != note:
+            with told_by_server("checkpoint"):
+                opened = open_checkpoint(note, self._verifier)
+            self._opened = opened
+        return opened
 
     def accept(self, note: bytes, proof: Sequence[bytes] | None, proven_from: int, source: HeadSource) -> Head:
         """Verify a head against all that is trusted, and trust it from now on.
@@ -144,17 +149,43 @@ class Trust:
             StateError: All of it holds, but the head could not be kept on disk; it is trusted by this process.
             LedgerError: The note itself does not hold; or a proof could not be fetched.
         """
+        with self._gathering_evidence(source):
+            head = self._accept(note, proof, proven_from, source)
+            self._persist(source)
+        return head
+
+    def advance(self, note: bytes, proof: Sequence[bytes] | None, proven_from: int, source: HeadSource) -> Head:
+        """Do as `accept` does, and leave it to a later `keep` to put the trusted head on disk.
+
+        Nothing that rests on the head may be handed out before that.
+
+        Raises:
+            LedgerError: As for `accept`, except `StateError`.
+        """
+        with self._gathering_evidence(source):
+            return self._accept(note, proof, proven_from, source)
+
+    def keep(self, source: HeadSource) -> None:
+        """Put the newest trusted head on disk, and join it with that of other processes.
+
+        Raises:
+            StateError: It could not be kept on disk; it is trusted by this process.
+            LedgerError: As for `accept`, where the head that another process wrote contradicts ours.
+        """
+        with self._gathering_evidence(source):
+            self._persist(source)
+
+    @contextmanager
+    def _gathering_evidence(self, source: HeadSource) -> Iterator[None]:
         try:
             try:
-                head = self._accept(note, proof, proven_from, source)
-                self._persist(source)
+                yield
             except InvalidProofError as error:
                 self._challenge(error, source)
                 raise
         except (ForkError, InvalidProofError, RollbackError) as error:
             self._keep_evidence(error)
             raise
-        return head
 
     def _accept(self, note: bytes, proof: Sequence[bytes] | None, proven_from: int, source: HeadSource) -> Head:
         opened = self.open(note)
@@ -164,14 +195,15 @@ class Trust:
                 trusted, known = self._log.checkpoint, self._known.get(size)
                 level = self._level()
             if known is not None:
-                # Same size, other root: this raises the fork with both notes.
-                TrustedLog(self._verifier, known.note).accept(note)
+                if known.checkpoint.root_hash != opened.checkpoint.root_hash:
+                    # Same size, other root: this raises the fork with both notes.
+                    TrustedLog(self._verifier, known.note).accept(note)
                 return Head(opened.checkpoint, note, level)
             hashes = _usable_proof(trusted, size, proof, proven_from, source)
             with self._lock:
                 if self._log.checkpoint != trusted:
                     continue  # another thread moved the trusted head on, and the proof starts at the old one
-                if self._log.accept(note, hashes) in {Outcome.FIRST, Outcome.NEWER}:
+                if self._log.accept(opened, hashes) in {Outcome.FIRST, Outcome.NEWER}:
                     self._head_level = level
                 self._remember(opened)
             return Head(opened.checkpoint, note, level)

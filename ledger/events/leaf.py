@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final, NoReturn
 
 from ledger.errors import MalformedError
@@ -45,6 +46,10 @@ _SIZE_LIMIT: Final = 1 << 63
 _FIXED64_LIMIT: Final = 1 << 64
 _CONTINUES: Final = 0x80
 _VARINT_MAX_BITS: Final = 70
+# What nearly all leaves look like: a catalogue of one byte, no cosigned head; with a personal commitment or without.
+_COMMON: Final = Struct("<3sQ2s16ssB2s32s2s32s")
+_COMMON_PERSONAL: Final = Struct("<3sQ2s16ssB2s32s2s32s2s32s")
+_COMMON_BEGINNING: Final = _VERSION_TAG + bytes([LEAF_VERSION]) + _RECORDED_AT_TAG
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,48 @@ def decode_leaf(data: bytes) -> Leaf:
     Raises:
         MalformedError: The bytes are not the one encoding of a leaf; names the offset of the first wrong byte.
     """
+    return _decode_common(data) or _decode_any(data)
+
+
+def _decode_common(data: bytes) -> Leaf | None:
+    """Return a leaf of the common shape, several times as fast; None where it has another, or is not good."""
+    personal_tag, personal = PERSONAL_TAG, None
+    if len(data) == _COMMON.size:
+        fields = _COMMON.unpack(data)
+    elif len(data) == _COMMON_PERSONAL.size:
+        fields = _COMMON_PERSONAL.unpack(data)
+        personal_tag, personal = fields[-2:]
+    else:
+        return None
+    (
+        beginning,
+        recorded_at,
+        principal_tag,
+        principal,
+        catalogue_tag,
+        catalogue,
+        previous_tag,
+        previous,
+        event_tag,
+        event,
+    ) = fields[:10]
+    if not (
+        beginning == _COMMON_BEGINNING
+        and principal_tag == _PRINCIPAL_TAG
+        and catalogue_tag == _CATALOGUE_TAG
+        and catalogue < _CONTINUES
+        and previous_tag == PREVIOUS_TAG
+        and event_tag == EVENT_TAG
+        and personal_tag == PERSONAL_TAG
+    ):
+        return None
+    try:
+        return Leaf(recorded_at, principal, catalogue, previous, event, personal)
+    except ValueError:
+        return None
+
+
+def _decode_any(data: bytes) -> Leaf:
     reader = _Reader(data)
     reader.expect(_VERSION_TAG, "version")
     version = reader.varint("version", _UINT32_LIMIT)

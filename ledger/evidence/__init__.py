@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ledger.evidence.forks import fork_from_leaves, format_fork_evidence, verify_fork_evidence
 from ledger.evidence.levels import Level, parse_level, require_level
+from ledger.evidence.many_receipts import ProvenReceipt, verify_receipts
 from ledger.evidence.proof_json import (
     ConsistencyClaim,
     InclusionClaim,
@@ -32,6 +33,7 @@ __all__ = [
     "Level",
     "Outcome",
     "ProofResult",
+    "ProvenReceipt",
     "Receipt",
     "Section",
     "SectionStatus",
@@ -51,5 +53,6 @@ __all__ = [
     "verify_fork_evidence",
     "verify_proofs",
     "verify_receipt",
+    "verify_receipts",
     "verify_tile_log",
 ]

@@ -167,7 +167,7 @@ def verify_receipt(
     verify_inclusion(
         hash_leaf(receipt.leaf), receipt.leaf_index, checkpoint.tree_size, checkpoint.root_hash, receipt.hashes
     )
-    _verify_place(leaf, receipt, checkpoint)
+    check_place(leaf, receipt, checkpoint)
     event_status = _verify_section("event", receipt.event, leaf.event_commitment, commit_event)
     personal_status = _verify_section("personal", receipt.personal, leaf.personal_commitment, commit_personal)
     event, event_status = _read_section(read_event, receipt.event, event_status)
@@ -183,8 +183,12 @@ def verify_receipt(
     )
 
 
-def _verify_place(leaf: Leaf, receipt: Receipt, checkpoint: Checkpoint) -> None:
-    """Check what a leaf says of its place: the chain where the receipt shows the entry before, and field 8's size."""
+def check_place(leaf: Leaf, receipt: Receipt, checkpoint: Checkpoint) -> None:
+    """Check what a leaf says of its place: the chain where the receipt shows the entry before, and field 8's size.
+
+    Raises:
+        ContentMismatchError: It says something else.
+    """
     index = receipt.leaf_index
     if index == 0 and leaf.previous != genesis_hash(checkpoint.origin):
         raise ContentMismatchError(f"the first leaf does not begin the chain of origin {checkpoint.origin!r}")

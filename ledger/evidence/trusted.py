@@ -59,11 +59,11 @@ class TrustedLog:
         """The signed note of the trusted head, to be kept; None before the first."""
         return self._trusted.note if self._trusted else None
 
-    def check(self, note: bytes, consistency: Sequence[bytes] | None = None) -> Outcome:
+    def check(self, note: bytes | OpenedCheckpoint, consistency: Sequence[bytes] | None = None) -> Outcome:
         """Tell what a shown head is to the trusted one, and change nothing.
 
         Args:
-            note: The shown head, a signed note.
+            note: The shown head: a signed note, or one that was opened with the log's key and needs no second look.
             consistency: The consistency proof between both heads, hashes of 32 bytes; None where none was given. Not
                 looked at when nothing is trusted yet. The tree of size 0 needs none: everything continues it.
 
@@ -78,7 +78,7 @@ class TrustedLog:
         """
         return self._judge(self._open(note), consistency)
 
-    def accept(self, note: bytes, consistency: Sequence[bytes] | None = None) -> Outcome:
+    def accept(self, note: bytes | OpenedCheckpoint, consistency: Sequence[bytes] | None = None) -> Outcome:
         """Do as `check` does, and trust the shown head from now on if the outcome is `FIRST` or `NEWER`."""
         shown = self._open(note)
         outcome = self._judge(shown, consistency)
@@ -86,10 +86,12 @@ class TrustedLog:
             self._trusted = shown
         return outcome
 
-    def _open(self, note: bytes) -> OpenedCheckpoint:
-        opened = open_checkpoint(note, self._verifier, self._origin)
+    def _open(self, note: bytes | OpenedCheckpoint) -> OpenedCheckpoint:
+        opened = open_checkpoint(note, self._verifier, self._origin) if isinstance(note, bytes) else note
         if opened.checkpoint.tree_size == 0 and opened.checkpoint.root_hash != EMPTY_ROOT:
-            raise InvalidProofError("the head of size 0 does not have the root of the empty tree", second_note=note)
+            raise InvalidProofError(
+                "the head of size 0 does not have the root of the empty tree", second_note=opened.note
+            )
         return opened
 
     def _judge(self, opened: OpenedCheckpoint, consistency: Sequence[bytes] | None) -> Outcome:

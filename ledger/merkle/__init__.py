@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ledger.merkle.compact import CompactRange
 from ledger.merkle.hashing import EMPTY_ROOT, HASH_SIZE, hash_children, hash_leaf
+from ledger.merkle.many import InclusionVerifier
 from ledger.merkle.proofs import (
     NodeReader,
     frontier,
@@ -50,6 +51,7 @@ __all__ = [
     "MAX_TREE_SIZE",
     "TILE_WIDTH",
     "CompactRange",
+    "InclusionVerifier",
     "NodeReader",
     "Tile",
     "entries_path",

@@ -136,9 +136,9 @@ def verify_batch_inclusion(
     _check_number("the tree size", tree_size)
     if not leaves:
         raise InvalidProofError("a proof of no leaves proves nothing")
-    for leaf_index, leaf_hash in leaves:
+    for leaf_index, _ in leaves:
         _check_index(leaf_index, tree_size)
-        _check_hashes("a leaf hash", (leaf_hash,))
+    _check_hashes("a leaf hash", [leaf_hash for _, leaf_hash in leaves])
     for (first, _), (second, _) in pairwise(leaves):
         if second <= first:
             raise InvalidProofError(f"leaf index {second} comes after {first}; indexes must ascend")

@@ -6,7 +6,6 @@ different texts never mean the same and no character goes unread.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 
@@ -33,17 +32,18 @@ def decode_base64(text: str, what: str) -> bytes:
         MalformedError: The text is not base64, or not the one spelling of its bytes.
     """
     try:
-        data = base64.b64decode(text.encode("ascii"), validate=True)
+        spelt = text.encode("ascii")
+        data = binascii.a2b_base64(spelt, strict_mode=True)
     except (UnicodeEncodeError, binascii.Error):
         raise MalformedError(f"{what} is not standard base64: {text[:80]!r}") from None
-    if encode_base64(data) != text:
+    if binascii.b2a_base64(data, newline=False) != spelt:
         raise MalformedError(f"{what} is not canonical base64: {text[:80]!r}")
     return data
 
 
 def encode_base64(data: bytes) -> str:
     """Encode bytes of any length as standard base64 with padding (RFC 4648 section 4)."""
-    return base64.b64encode(data).decode("ascii")
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def parse_decimal(text: str, what: str) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledger.errors import FieldViolation, InvalidRequestError, ShuttingDownError
-from ledger.rpc.appends import Appends, Submitted
+from ledger.rpc.appends import MAX_BATCH_EVENTS, Appends, Submitted
 from ledger.rpc.binding import Call, parse_request
 from ledger.rpc.independent import IndependentAppends, SubmittedEvents, stream_error
 from ledger.rpc.parts import Parts
@@ -100,6 +100,10 @@ class _Stream:
             request = parse_request(ledger_pb2.AppendStreamRequest, data)
         except Exception as error:  # noqa: BLE001 - the answer to this message
             return _Refused(error)
+        if len(request.events) > 1:
+            # The message was paced as one event.
+            more = min(len(request.events), MAX_BATCH_EVENTS) - 1
+            await self._parts.quotas.pace(self._call.identity, events=more, size=0)
         if not self._log:
             await self._parts.workers.run(lambda: self._call.authorise(request))
             self._log = request.log

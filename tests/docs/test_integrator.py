@@ -29,7 +29,9 @@ def test_python_of_the_page_runs_in_its_order(tmp_path: Path, monkeypatch: pytes
         names["ledger"].close()
     saved = verify_receipt((tmp_path / "role-change.tlog-proof").read_bytes(), parse_verifier_key(key))
 
-    assert len(blocks) == 4
+    assert len(blocks) == 6
+    assert [item.leaf_index for item in names["proven"]] == [receipt.leaf_index for receipt in names["viewed"]]
+    assert [proof.leaf_index for proof in names["proofs"]] == [0, 1, names["receipt"].leaf_index]
     assert [receipt.proves_content for receipt in names["receipts"]] == [True, True]
     assert saved.event == names["receipt"].verify().event
     assert names["proof"].leaf_index == saved.leaf_index

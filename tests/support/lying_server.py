@@ -10,6 +10,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar
 
@@ -69,11 +70,12 @@ def old_head(server: LyingServer, size: int) -> Lie:
 
     def lie(answer: Message) -> None:
         if isinstance(
-            answer, ledger_pb2.GetCheckpointResponse | ledger_pb2.AppendResponse | ledger_pb2.VerifyEntryResponse
+            answer, ledger_pb2.GetCheckpointResponse | ledger_pb2.EventResults | ledger_pb2.VerifyEntryResponse
         ):
             answer.checkpoint.CopyFrom(server.checkpoint(size))
-        if isinstance(answer, ledger_pb2.AppendResponse):
-            answer.inclusion_proof.CopyFrom(server.inclusion(answer.acknowledgement.leaf_index, size))
+        if isinstance(answer, ledger_pb2.EventResults):
+            indexes = sorted({item.acknowledgement.leaf_index for item in answer.results})
+            answer.inclusion_proof.CopyFrom(server.batch_inclusion(indexes, size))
         if isinstance(answer, ledger_pb2.GetInclusionProofResponse):
             answer.checkpoint.CopyFrom(server.checkpoint(size))
             answer.inclusion_proof.CopyFrom(server.inclusion(answer.inclusion_proof.leaf_index, size))
@@ -89,15 +91,21 @@ def first_leaf_for_every_event(server: LyingServer, outcome: ledger_pb2.AppendOu
 
     def lie(answer: Message) -> None:
         size = len(server.log.leaves)
-        if isinstance(answer, ledger_pb2.AppendResponse):
-            mislead(answer.acknowledgement)
-            answer.inclusion_proof.CopyFrom(server.inclusion(0, size))
+        if isinstance(answer, ledger_pb2.EventResults):
+            for item in answer.results:
+                mislead(item.acknowledgement)
+            answer.inclusion_proof.CopyFrom(server.batch_inclusion([0], size))
         if isinstance(answer, ledger_pb2.AppendBatchResponse):
             for acknowledgement in answer.acknowledgements:
                 mislead(acknowledgement)
             answer.inclusion_proof.CopyFrom(server.batch_inclusion([0], size))
 
     return lie
+
+
+def _stream_error(error: LedgerError) -> ledger_pb2.StreamError:
+    refusal = refusal_of(error)
+    return ledger_pb2.StreamError(code=refusal.code.value[0], message=refusal.message, status=refusal.details)
 
 
 def copy_of(log: SampleLog, size: int | None = None) -> SampleLog:
@@ -116,6 +124,13 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
         self.log = log if log is not None else SampleLog()
         self.lie: Lie = truth
         self.failures: list[LedgerError] = []
+        self.streams = 0  # of appends
+        self.may_answer = threading.Event()  # cleared, streams of appends are read and not answered
+        self.may_answer.set()
+        self.received = threading.Semaphore(0)  # released for each message of a stream of appends
+        self.refused_messages: list[LedgerError] = []  # answers to the next messages of streams of appends
+        self.lost_answers: list[LedgerError] = []  # what breaks a stream of appends once the next messages are done
+        self.stream_ends: list[bool] = []  # after which messages a stream of appends ends
         self.stream_breaks: list[int] = []  # after how many messages the next streams break
         self.batch_fits = 1000  # entries of an answer to BatchGetEntries
         self.requests: list[Message] = []
@@ -144,23 +159,72 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.may_answer.set()
         self._server.stop(0).wait()
 
     # Appends
 
-    @_of_one_moment
-    def Append(self, request: ledger_pb2.AppendRequest, context: grpc.ServicerContext) -> ledger_pb2.AppendResponse:
-        self._receive(request, context)
-        acknowledgement = self._append(request.sections, context)
-        index = acknowledgement.leaf_index
-        return self._send(
-            ledger_pb2.AppendResponse(
-                acknowledgement=acknowledgement,
-                checkpoint=self.checkpoint(),
-                inclusion_proof=self.inclusion(index, len(self.log.leaves)),
-                consistency_proof=self.consistency(request.options.trusted_tree_size, len(self.log.leaves), context),
-            )
+    def AppendStream(
+        self, request_iterator: Iterator[ledger_pb2.AppendStreamRequest], context: grpc.ServicerContext
+    ) -> Iterator[ledger_pb2.AppendStreamResponse]:
+        self.streams += 1
+        shown = 0
+        messages: Queue[ledger_pb2.AppendStreamRequest | None] = Queue()
+        threading.Thread(target=self._read_on, args=(request_iterator, messages)).start()
+        while (request := messages.get()) is not None:
+            while context.is_active() and not self.may_answer.wait(0.02):
+                pass
+            with self._lock:
+                self._receive(request, context)
+                if self.refused_messages:
+                    answer = ledger_pb2.AppendStreamResponse(error=_stream_error(self.refused_messages.pop(0)))
+                else:
+                    answer, shown = self._append_events(request, context, shown)
+            if self.lost_answers:
+                self._abort(context, self.lost_answers.pop(0))
+            yield answer
+            if self.stream_ends and self.stream_ends.pop(0):
+                return
+
+    def _read_on(
+        self,
+        requests: Iterator[ledger_pb2.AppendStreamRequest],
+        messages: Queue[ledger_pb2.AppendStreamRequest | None],
+    ) -> None:
+        """Take messages while earlier ones are not answered, as the real server does."""
+        try:
+            for request in requests:
+                messages.put(request)
+                self.received.release()
+        except grpc.RpcError:
+            pass
+        finally:
+            messages.put(None)
+
+    def _append_events(
+        self, request: ledger_pb2.AppendStreamRequest, context: grpc.ServicerContext, shown: int
+    ) -> tuple[ledger_pb2.AppendStreamResponse, int]:
+        results = ledger_pb2.EventResults()
+        for sections in request.events:
+            try:
+                results.results.add(acknowledgement=self._append(sections))
+            except EventIdReusedError as error:
+                results.results.add(error=_stream_error(error))
+        indexes = sorted(
+            {item.acknowledgement.leaf_index for item in results.results if item.HasField("acknowledgement")}
         )
+        size = len(self.log.leaves)
+        first = max(request.options.trusted_tree_size, shown)
+        if indexes:
+            results.checkpoint.CopyFrom(self.checkpoint())
+            results.inclusion_proof.CopyFrom(self.batch_inclusion(indexes, size))
+            if first > size:
+                beyond = IndexBeyondTreeError(f"the trusted tree size {first} is beyond the newest head, {size}")
+                return ledger_pb2.AppendStreamResponse(error=_stream_error(beyond)), shown
+            proof = self.consistency(first, size, context)
+            if proof is not None:
+                results.consistency_proof.CopyFrom(proof)
+        return ledger_pb2.AppendStreamResponse(results=self._send(results)), size
 
     @_of_one_moment
     def AppendBatch(
@@ -168,7 +232,7 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
     ) -> ledger_pb2.AppendBatchResponse:
         self._receive(request, context)
         self._check_batch(request.sections, context)
-        acknowledgements = [self._append(sections, context) for sections in request.sections]
+        acknowledgements = [self._append(sections) for sections in request.sections]
         indexes = sorted({item.leaf_index for item in acknowledgements})
         size = len(self.log.leaves)
         return self._send(
@@ -313,8 +377,8 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
             )
         )
 
-    def AppendStream(self, request_iterator: Iterator[Message], context: grpc.ServicerContext) -> NoReturn:
-        del request_iterator
+    def Append(self, request: ledger_pb2.AppendRequest, context: grpc.ServicerContext) -> NoReturn:
+        del request
         self._abort(context, UnsupportedError("not here"))
 
     # What answers are made of
@@ -360,7 +424,7 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
             personal=shown_personal,
         )
 
-    def _append(self, sections: ledger_pb2.EventSections, context: grpc.ServicerContext) -> ledger_pb2.Acknowledgement:
+    def _append(self, sections: ledger_pb2.EventSections) -> ledger_pb2.Acknowledgement:
         event_id = read_event(sections.event).event_id
         outcome = ledger_pb2.APPEND_OUTCOME_APPENDED
         index = self._index_of(event_id)
@@ -368,7 +432,7 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
             index = self.log.append(sections.event, sections.personal)
             self._grown.notify_all()
         elif self._stored(index) != (sections.event, sections.personal):
-            self._abort(context, EventIdReusedError(f"the event id {event_id} is in the log with other bytes"))
+            raise EventIdReusedError(f"the event id {event_id} is in the log with other bytes")
         else:
             outcome = ledger_pb2.APPEND_OUTCOME_DUPLICATE
         event, personal = self.log.sections[index]

@@ -22,13 +22,15 @@ def _classes(base: type[LedgerError] = LedgerError) -> list[type[LedgerError]]:
     return [kind for kind in found if kind is not LedgerError]
 
 
-def _make(kind: type[LedgerError]) -> LedgerError:
+def _make(kind: type[LedgerError]) -> LedgerError:  # noqa: PLR0911 - one for each way in which they are made
     if kind is NewerSchemaError:
         return NewerSchemaError("event", 2, 1)
     if issubclass(kind, InvalidRequestError):
         return kind([FieldViolation("field", "is bad")])
     if issubclass(kind, errors.BatchError):
         return kind([BatchProblem(0, InvalidRequestError([FieldViolation("field", "is bad")]))], 1)
+    if issubclass(kind, errors.AppendsUnansweredError):
+        return kind(["event-1"])
     if issubclass(kind, ForkError):
         return ForkError("forked", b"first", b"second")
     if issubclass(kind, RemoteError):

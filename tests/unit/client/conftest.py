@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ledger.client import Ledger
+from tests.support.both_clients import KINDS, Clients
 from tests.support.lying_server import API_KEY, LyingServer
 
 
@@ -15,13 +16,19 @@ def server() -> Iterator[LyingServer]:
         yield running
 
 
+@pytest.fixture(params=KINDS)
+def clients(request: pytest.FixtureRequest) -> Clients:
+    """Give a maker of clients of each kind."""
+    return Clients(request.param)
+
+
 @pytest.fixture
-def connect(server: LyingServer, tmp_path: Path) -> Iterator[Callable[[], Ledger]]:
+def connect(server: LyingServer, clients: Clients, tmp_path: Path) -> Iterator[Callable[[], Ledger]]:
     """Give a maker of clients that pin the server's key and share a state directory."""
     made: list[Ledger] = []
 
     def new_client() -> Ledger:
-        client = Ledger(
+        client = clients.new(
             server.address,
             api_key=API_KEY,
             verifier_key=server.verifier_key,

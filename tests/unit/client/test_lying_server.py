@@ -29,7 +29,7 @@ from ledger.v1 import ledger_pb2, proof_pb2
 from tests.support.lying_server import LyingServer, copy_of, first_leaf_for_every_event, old_head, truth
 from tests.support.sample_log import SampleLog
 
-Answer = ledger_pb2.AppendResponse
+Answer = ledger_pb2.EventResults
 Change = Callable[[LyingServer, Answer], None]
 
 
@@ -42,36 +42,38 @@ def _flip(data: bytes, position: int = 0) -> bytes:
 
 
 def _altered_leaf(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.leaf = _flip(answer.acknowledgement.leaf, -1 + len(answer.acknowledgement.leaf))
+    answer.results[0].acknowledgement.leaf = _flip(
+        answer.results[0].acknowledgement.leaf, -1 + len(answer.results[0].acknowledgement.leaf)
+    )
 
 
 def _leaf_with_a_byte_more(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.leaf += b"\x00"
+    answer.results[0].acknowledgement.leaf += b"\x00"
 
 
 def _leaf_of_another_time(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.leaf = _flip(answer.acknowledgement.leaf, 4)
+    answer.results[0].acknowledgement.leaf = _flip(answer.results[0].acknowledgement.leaf, 4)
 
 
 def _event_salt(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.event_salt = _flip(answer.acknowledgement.event_salt)
+    answer.results[0].acknowledgement.event_salt = _flip(answer.results[0].acknowledgement.event_salt)
 
 
 def _short_event_salt(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.event_salt = answer.acknowledgement.event_salt[:-1]
+    answer.results[0].acknowledgement.event_salt = answer.results[0].acknowledgement.event_salt[:-1]
 
 
 def _no_event_salt(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.event_salt = b""
+    answer.results[0].acknowledgement.event_salt = b""
 
 
 def _swapped_salts(_: LyingServer, answer: Answer) -> None:
-    ack = answer.acknowledgement
+    ack = answer.results[0].acknowledgement
     ack.event_salt, ack.personal_salt = ack.personal_salt, ack.event_salt
 
 
 def _personal_salt(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.personal_salt = _flip(answer.acknowledgement.personal_salt)
+    answer.results[0].acknowledgement.personal_salt = _flip(answer.results[0].acknowledgement.personal_salt)
 
 
 def _dropped_personal_section(server: LyingServer, answer: Answer) -> None:
@@ -79,32 +81,32 @@ def _dropped_personal_section(server: LyingServer, answer: Answer) -> None:
     event, _personal = server.log.sections.pop()
     del server.log.leaves[-1], server.log.leaf_hashes[-1]
     index = server.log.append(event.content)
-    answer.acknowledgement.leaf = server.log.leaves[index]
-    answer.acknowledgement.event_salt = server.log.sections[index][0].salt
-    answer.acknowledgement.personal_salt = b""
+    answer.results[0].acknowledgement.leaf = server.log.leaves[index]
+    answer.results[0].acknowledgement.event_salt = server.log.sections[index][0].salt
+    answer.results[0].acknowledgement.personal_salt = b""
     answer.checkpoint.CopyFrom(server.checkpoint())
-    answer.inclusion_proof.CopyFrom(server.inclusion(index, len(server.log.leaves)))
+    answer.inclusion_proof.CopyFrom(server.batch_inclusion([index], len(server.log.leaves)))
 
 
 def _next_index(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.leaf_index += 1
+    answer.results[0].acknowledgement.leaf_index += 1
 
 
 def _earlier_index(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.leaf_index -= 1
+    answer.results[0].acknowledgement.leaf_index -= 1
 
 
 def _index_beyond_64_bits_of_sense(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.leaf_index = (1 << 64) - 1
+    answer.results[0].acknowledgement.leaf_index = (1 << 64) - 1
 
 
 def _leaf_of_another_event(server: LyingServer, answer: Answer) -> None:
-    ack = answer.acknowledgement
+    ack = answer.results[0].acknowledgement
     event, personal = server.log.sections[0]
     assert personal is not None
     ack.leaf_index, ack.leaf, ack.event_salt = 0, server.log.leaves[0], event.salt
     ack.personal_salt = personal.salt
-    answer.inclusion_proof.CopyFrom(server.inclusion(0, len(server.log.leaves)))
+    answer.inclusion_proof.CopyFrom(server.batch_inclusion([0], len(server.log.leaves)))
 
 
 def _wrong_inclusion_hash(_: LyingServer, answer: Answer) -> None:
@@ -182,20 +184,20 @@ def _consistency_proof_of_thousands(_: LyingServer, answer: Answer) -> None:
 
 
 def _unknown_outcome(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.outcome = 99  # type: ignore[assignment]
+    answer.results[0].acknowledgement.outcome = 99  # type: ignore[assignment]
 
 
 def _no_outcome(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_UNSPECIFIED
+    answer.results[0].acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_UNSPECIFIED
 
 
 def _new_id_of_another_principal(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_DUPLICATE_OF_OTHER_PRINCIPAL
-    answer.acknowledgement.event_salt = answer.acknowledgement.personal_salt = b""
+    answer.results[0].acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_DUPLICATE_OF_OTHER_PRINCIPAL
+    answer.results[0].acknowledgement.event_salt = answer.results[0].acknowledgement.personal_salt = b""
 
 
 def _new_id_not_compared(_: LyingServer, answer: Answer) -> None:
-    answer.acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_DUPLICATE_NOT_COMPARED
+    answer.results[0].acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_DUPLICATE_NOT_COMPARED
 
 
 @pytest.mark.parametrize(
@@ -263,7 +265,7 @@ def test_truth_is_believed_whatever_is_stated_beside_the_note(server: LyingServe
             answer.checkpoint.tree_size = 999
             answer.checkpoint.root_hash = bytes(32)
             answer.inclusion_proof.tree_size = 7
-            answer.inclusion_proof.leaf_index = 5
+            answer.inclusion_proof.leaf_indexes[:] = [5]
             answer.consistency_proof.first_size = 77
 
     server.lie = misstate_hints
@@ -480,6 +482,77 @@ def test_get_and_read_raise_when_the_server_alters_an_entry(
         ledger.get(1, view=EntryView.FULL)
     with pytest.raises(VerificationError):
         list(ledger.read_entries(view=EntryView.FULL))
+
+
+def _many_index(answer: Message) -> None:
+    if isinstance(answer, ledger_pb2.BatchGetEntriesResponse):
+        answer.entries[1].leaf_index += 1
+
+
+def _many_swapped(answer: Message) -> None:
+    if isinstance(answer, ledger_pb2.BatchGetEntriesResponse):
+        first, second = answer.entries[0].leaf_index, answer.entries[1].leaf_index
+        answer.entries[0].leaf_index, answer.entries[1].leaf_index = second, first
+
+
+def _many_leaf(answer: Message) -> None:
+    if isinstance(answer, ledger_pb2.BatchGetEntriesResponse):
+        answer.entries[1].leaf = _flip(answer.entries[1].leaf, 5)
+
+
+def _many_content(answer: Message) -> None:
+    if isinstance(answer, ledger_pb2.BatchGetEntriesResponse):
+        answer.entries[1].event.salt = _flip(answer.entries[1].event.salt)
+
+
+def _many_none(answer: Message) -> None:
+    if isinstance(answer, ledger_pb2.BatchGetEntriesResponse):
+        del answer.entries[:]
+
+
+def _many_more(answer: Message) -> None:
+    if isinstance(answer, ledger_pb2.BatchGetEntriesResponse):
+        answer.entries.append(answer.entries[0])
+
+
+def _many_hash(answer: Message) -> None:
+    if isinstance(answer, ledger_pb2.BatchGetInclusionProofResponse):
+        answer.inclusion_proof.hashes[0] = _flip(answer.inclusion_proof.hashes[0])
+
+
+def _many_note(answer: Message) -> None:
+    if isinstance(answer, ledger_pb2.BatchGetInclusionProofResponse):
+        answer.checkpoint.note = b"garbage"
+
+
+@pytest.mark.parametrize(
+    "lie", [_many_index, _many_swapped, _many_leaf, _many_content, _many_none, _many_more, _many_hash, _many_note]
+)
+def test_get_batch_and_prove_many_raise_when_the_server_alters(
+    server: LyingServer, ledger: Ledger, lie: Callable[[Message], None]
+) -> None:
+    for number in range(9):
+        _append(ledger, number)
+    server.lie = lie
+
+    with pytest.raises(VerificationError):
+        ledger.get_batch([0, 3, 5])
+    if lie is not _many_content:
+        with pytest.raises(VerificationError):
+            ledger.prove_many([0, 3, 5])
+
+
+def test_proof_of_many_for_another_size_than_asked_for_is_refused(server: LyingServer, ledger: Ledger) -> None:
+    for number in range(5):
+        _append(ledger, number)
+
+    def other_size(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.BatchGetInclusionProofResponse):
+            answer.checkpoint.CopyFrom(server.checkpoint(5))
+
+    server.lie = other_size
+    with pytest.raises(ContentMismatchError, match="tree size 4 was asked for"):
+        ledger.prove_many([1], tree_size=4)
 
 
 def test_read_raises_when_an_entry_is_left_out(server: LyingServer, ledger: Ledger) -> None:

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from ledger.client import Ledger
-from ledger.client.sync import MoreOptions
+from ledger.client.options import MoreOptions
 from ledger.errors import InvalidRequestError, ServerUnreachableError
 from tests.support.certificates import Authority, Identity
 from tests.support.lying_server import API_KEY, LyingServer

@@ -14,6 +14,8 @@ from ledger.events.leaf import (
     PREVIOUS_TAG,
     CosignedHead,
     Leaf,
+    _decode_any,
+    _decode_common,
     decode_leaf,
     encode_leaf,
     genesis_hash,
@@ -186,6 +188,20 @@ def test_cosigned_head_that_has_no_encoding_is_not_made(size: int, root: bytes, 
 def test_prefix_that_has_no_encoding_is_not_made(recorded_at: int, principal: bytes, catalogue: int) -> None:
     with pytest.raises(ValueError):
         leaf_prefix(recorded_at, principal, catalogue)
+
+
+@given(_LEAVES, st.data())
+def test_quick_reading_agrees_with_the_strict_one(leaf: Leaf, data: st.DataObject) -> None:
+    encoded = encode_leaf(replace(leaf, catalogue=data.draw(st.integers(1, 200)), cosigned_head=None))
+    position = data.draw(st.integers(0, 8 * len(encoded) - 1))
+    changed = bytearray(encoded)
+    changed[position // 8] ^= 1 << position % 8
+    zeroed = encoded[:3] + bytes(8) + encoded[11:]
+
+    for candidate in (encoded, bytes(changed), zeroed):
+        quick = _decode_common(candidate)
+        if quick is not None:
+            assert _decode_any(candidate) == quick
 
 
 def test_genesis_hash_depends_on_the_origin() -> None:

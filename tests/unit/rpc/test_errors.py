@@ -35,7 +35,15 @@ from ledger.rpc.errors import MAX_TRAILER_BYTES, STATUS_TABLE, Refusal, refusal_
 from tests.support.documentation import ROOT
 
 # Raised by clients and by offline checks alone.
-_NEVER_SENT = (LedgerError, VerificationError, RemoteError, ServerUnreachableError, errors.StateError)
+_NEVER_SENT = (
+    LedgerError,
+    VerificationError,
+    RemoteError,
+    ServerUnreachableError,
+    errors.AppendsUnansweredError,
+    errors.BufferFullError,
+    errors.StateError,
+)
 
 
 def _all_classes() -> list[type[LedgerError]]:

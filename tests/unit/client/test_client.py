@@ -1,4 +1,4 @@
-"""The client against a server that tells the truth."""
+"""Both clients against a server that tells the truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 from google.protobuf.message import Message
 
-from ledger.client import Ledger, StaleHeadWarning
+from ledger.client import AsyncLedger, Ledger, StaleHeadWarning, _reading_many
 from ledger.client.connection import Connection
 from ledger.client.options import Options
 from ledger.client.unpinned import connect_unpinned
@@ -44,6 +44,7 @@ from ledger.evidence import Level, parse_receipt, verify_receipt
 from ledger.merkle import hash_leaf, verify_inclusion
 from ledger.notes import parse_verifier_key
 from ledger.v1 import ledger_pb2
+from tests.support.both_clients import Clients
 from tests.support.lying_server import API_KEY, ENDS_AT_ONCE, LyingServer, no_leaf
 
 FLAT = {
@@ -57,26 +58,26 @@ FLAT = {
 }
 
 
-def test_verifier_key_is_required_and_the_error_says_where_to_get_one() -> None:
+def test_verifier_key_is_required_and_the_error_says_where_to_get_one(clients: Clients) -> None:
     with pytest.raises(InvalidRequestError, match="verifier_key") as caught:
-        Ledger("127.0.0.1:1", api_key="k")
+        clients.new("127.0.0.1:1", api_key="k")
     assert "log show" in caught.value.hint
 
 
 @pytest.mark.parametrize("key", ["", "nonsense", "a+b+c"])
-def test_verifier_key_must_be_one(key: str) -> None:
+def test_verifier_key_must_be_one(clients: Clients, key: str) -> None:
     with pytest.raises(InvalidRequestError, match="verifier_key"):
-        Ledger("127.0.0.1:1", verifier_key=key)
+        clients.new("127.0.0.1:1", verifier_key=key)
 
 
-def test_environment_makes_a_client(server: LyingServer, tmp_path: Path) -> None:
+def test_environment_makes_a_client(server: LyingServer, clients: Clients, tmp_path: Path) -> None:
     environment = {
         "LOGPROOF_ADDRESS": server.address,
         "LOGPROOF_API_KEY": API_KEY,
         "LOGPROOF_VERIFIER_KEY": server.verifier_key,
         "LOGPROOF_STATE": str(tmp_path),
     }
-    with Ledger.from_env(environment) as ledger:
+    with clients.from_env(environment) as ledger:
         assert ledger.append("a.b", actor="user:u1").leaf_index == 0
 
 
@@ -118,10 +119,10 @@ def test_append_asks_for_consistency_from_what_is_trusted(server: LyingServer, l
     ledger.append("a.b")
 
     last = server.requests[-1]
-    assert isinstance(last, ledger_pb2.AppendRequest)
+    assert isinstance(last, ledger_pb2.AppendStreamRequest)
     assert last.options.trusted_tree_size == 1
     # One round trip: nothing was asked beside the two appends.
-    assert [type(request).__name__ for request in server.requests] == ["AppendRequest", "AppendRequest"]
+    assert [type(request).__name__ for request in server.requests] == ["AppendStreamRequest"] * 2
 
 
 def test_ids_made_here_ascend_and_events_are_numbered(server: LyingServer, ledger: Ledger) -> None:
@@ -167,9 +168,10 @@ def test_duplicate_whose_salts_are_withheld_proves_its_place_alone(server: Lying
     ledger.append(event=flat)
 
     def withhold(answer: Message) -> None:
-        if isinstance(answer, ledger_pb2.AppendResponse):
-            answer.acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_DUPLICATE_NOT_COMPARED
-            answer.acknowledgement.event_salt = answer.acknowledgement.personal_salt = b""
+        if isinstance(answer, ledger_pb2.EventResults):
+            acknowledgement = answer.results[0].acknowledgement
+            acknowledgement.outcome = ledger_pb2.APPEND_OUTCOME_DUPLICATE_NOT_COMPARED
+            acknowledgement.event_salt = acknowledgement.personal_salt = b""
 
     server.lie = withhold
     receipt = ledger.append(event=flat, allow_unproven=True)
@@ -370,10 +372,10 @@ def test_refusal_is_not_tried_again(server: LyingServer, ledger: Ledger) -> None
     assert len(server.requests) == 1
 
 
-def test_unreachable_server_is_told_within_the_time(tmp_path: Path, server: LyingServer) -> None:
+def test_unreachable_server_is_told_within_the_time(tmp_path: Path, server: LyingServer, clients: Clients) -> None:
     told: list[LedgerError] = []
     options = Options("127.0.0.1:1", verifier_key=server.verifier_key, api_key="k", state=tmp_path, timeout_seconds=0.4)
-    ledger = Ledger.from_options(
+    ledger = clients.from_options(
         options, connect=lambda given: Connection(given, on_retry=lambda error, _delay: told.append(error))
     )
     with ledger, pytest.raises(ServerUnreachableError, match=r"127\.0\.0\.1:1"):
@@ -471,13 +473,13 @@ def test_tail_begins_after_the_newest_head_or_where_it_is_told(ledger: Ledger, c
 
 
 def test_followed_stream_that_ends_without_an_answer_is_asked_again_after_a_pause(
-    server: LyingServer, tmp_path: Path
+    server: LyingServer, clients: Clients, tmp_path: Path
 ) -> None:
     pauses: list[float] = []
     options = Options(
         server.address, api_key=API_KEY, verifier_key=server.verifier_key, state=tmp_path / "state", timeout_seconds=60
     )
-    with Ledger.from_options(options, connect=lambda given: Connection(given, sleep=pauses.append)) as ledger:
+    with clients.from_options(options, lambda given: Connection(given, sleep=pauses.append)) as ledger:
         ledger.append("a.b")
         server.stream_breaks = [ENDS_AT_ONCE, ENDS_AT_ONCE, 0]
 
@@ -579,6 +581,23 @@ def test_proofs_are_what_the_tree_gives(server: LyingServer, ledger: Ledger) -> 
         ledger.prove_consistency(0)
 
 
+def test_many_proofs_are_under_one_head(server: LyingServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_reading_many, "_CALL_INDEXES", 10)
+    for _ in range(25):
+        ledger.append("a.b", email="a@example.com")
+    wanted = [24, *range(0, 23, 2), 3, 24]
+
+    server.batch_fits = 7
+    proofs = ledger.prove_many(wanted)
+    assert [list(proof.hashes) for proof in proofs] == [server.log.inclusion(index) for index in wanted]
+    older = ledger.prove_many([1, 5], tree_size=8)
+    assert {proof.head.checkpoint.tree_size for proof in older} == {8}
+    assert len({proof.head.note for proof in proofs}) == 1
+    assert ledger.prove_many([]) == []
+    with pytest.raises(InvalidRequestError):
+        ledger.prove_many([-1])
+
+
 def test_credential_that_may_not_read_leaves_proves_by_leaf_hash_alone(server: LyingServer, ledger: Ledger) -> None:
     receipt = ledger.append("a.b")
     ledger.append("a.b")
@@ -593,11 +612,13 @@ def test_credential_that_may_not_read_leaves_proves_by_leaf_hash_alone(server: L
 
 
 def test_head_that_the_caller_brings_is_trusted_from_then_on(
-    server: LyingServer, ledger: Ledger, tmp_path: Path
+    server: LyingServer, clients: Clients, ledger: Ledger, tmp_path: Path
 ) -> None:
     ledger.append("a.b")
     note = server.log.note()
-    with Ledger(server.address, api_key=API_KEY, verifier_key=server.verifier_key, state=tmp_path / "other") as fresh:
+    with clients.new(
+        server.address, api_key=API_KEY, verifier_key=server.verifier_key, state=tmp_path / "other"
+    ) as fresh:
         assert fresh.trusted_head is None
         fresh.trust_head(note)
         assert fresh.trusted_head is not None
@@ -679,6 +700,33 @@ def test_threads_share_a_client(ledger: Ledger) -> None:
     trusted = ledger.trusted_head
     assert trusted is not None
     assert trusted.checkpoint.tree_size == 32
+
+
+# What the parts of a client use of each other; and what each does in its own way.
+_INTERNAL = {
+    "accept",
+    "append_all_or_none",
+    "appender",
+    "check_rollback",
+    "encode_all",
+    "leave_parent",
+    "mark_stale",
+    "note_at",
+    "open_history",
+    "prepare",
+    "prove_heads",
+    "read_batches",
+    "receipt_of",
+    "seconds_left",
+    "stream_entries",
+}
+
+
+def test_both_clients_have_the_same_names() -> None:
+    def names(kind: type) -> set[str]:
+        return {name for name in dir(kind) if not name.startswith("_")} - _INTERNAL
+
+    assert names(AsyncLedger) == names(Ledger)
 
 
 FORKING = """
