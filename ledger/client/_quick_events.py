@@ -125,11 +125,15 @@ def _add_fields(event: event_pb2.Event, personal: event_pb2.PersonalData, fields
         _add_changes(event, personal, changes)
     metadata = fields.get("metadata")
     if metadata is not None:
-        if type(metadata) is not dict:
-            raise TypeError
-        for key in sorted(metadata, key=str.encode):
-            section = personal if _is_personal(key) else event
-            _set_value(section.metadata.add(key=key).value, metadata[key])
+        _add_metadata(event, personal, metadata)
+
+
+def _add_metadata(event: event_pb2.Event, personal: event_pb2.PersonalData, metadata: object) -> None:
+    if type(metadata) is not dict:
+        raise TypeError
+    for key in sorted(metadata, key=str.encode):
+        section = personal if _is_personal(key) else event
+        _set_value(section.metadata.add(key=key).value, metadata[key])
 
 
 def _add_changes(event: event_pb2.Event, personal: event_pb2.PersonalData, changes: object) -> None:

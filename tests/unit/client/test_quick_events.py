@@ -14,14 +14,16 @@ from ledger.events.codec import encode_sections
 from ledger.events.event import Outcome, Source
 
 _TEXTS = st.text(max_size=6) | st.sampled_from(("x" * 70_000, "a b", "203.0.113.42", "::1", "\ud800"))
-_VALUES = _TEXTS | st.booleans() | st.integers(-(1 << 65), 1 << 65) | st.floats()
+_ODD = st.sampled_from((None, 5, 1.5, True, b"x", bytearray(b"x"), ("a",), ["a", "b"], {"a": 1}, Outcome.DENIED))
+_VALUES = _ODD | _TEXTS | st.booleans() | st.integers(-(1 << 65), 1 << 65) | st.floats()
 _KEYS = st.sampled_from(("a", "b.c", "ip", "user_agent", "peer_ip", "work_email", "Bad Key", ""))
 _FIELDS = st.fixed_dictionaries(
     {},
     optional={
-        "outcome": st.sampled_from((*Outcome, "success", "denied", "nonsense")),
-        "metadata": st.dictionaries(_KEYS, _VALUES, max_size=4),
-        "changes": st.dictionaries(_KEYS, st.tuples(st.none() | _VALUES, st.none() | _VALUES), max_size=3),
+        "outcome": _ODD | st.sampled_from((*Outcome, "success", "denied", "nonsense")),
+        "metadata": _ODD | st.dictionaries(_KEYS, _VALUES, max_size=4),
+        "changes": _ODD
+        | st.dictionaries(_KEYS, _ODD | st.tuples(st.none() | _VALUES, st.none() | _VALUES), max_size=3),
         **dict.fromkeys(
             (
                 "reason_code",
@@ -35,7 +37,7 @@ _FIELDS = st.fixed_dictionaries(
                 "description",
                 "reason",
             ),
-            _TEXTS,
+            _ODD | _TEXTS,
         ),
     },
 )
