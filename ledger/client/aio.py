@@ -209,7 +209,10 @@ class AsyncLedger:
     async def tail(
         self, since: int | None = None, *, view: EntryView = EntryView.EVENT, follow: bool = True
     ) -> AsyncGenerator[Entry, None]:
-        """Yield the newest entries, and go on as they come; arguments and errors are those of `Ledger.tail`."""
+        """Yield the newest entries, and go on as they come; arguments and errors are those of `Ledger.tail`.
+
+        Without `since` it begins after the head that is the newest at its first step.
+        """
         head = await self.checkpoint(allow_stale=False)
         begin = head.checkpoint.tree_size if since is None else since
         async with aclosing(self.read_entries(begin, view=view, follow=follow)) as entries:

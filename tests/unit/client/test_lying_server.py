@@ -535,9 +535,10 @@ def test_get_batch_and_prove_many_raise_when_the_server_alters(
         _append(ledger, number)
     server.lie = lie
 
-    with pytest.raises(VerificationError):
-        ledger.get_batch([0, 3, 5])
-    if lie is not _many_content:
+    if lie is not _many_note:  # it has asked for the head already
+        with pytest.raises(VerificationError):
+            ledger.get_batch([0, 3, 5])
+    if lie is not _many_content:  # it asks for leaves alone
         with pytest.raises(VerificationError):
             ledger.prove_many([0, 3, 5])
 
