@@ -24,6 +24,9 @@ _COLUMNS = ("leaf_index", "recorded_at", "leaf_hash", "event_section", "personal
 @entry_options(several=True)
 @click.option("--personal", is_flag=True, help="Show personal data too; needs the personal grant, and is recorded.")
 @click.option("--original", is_flag=True, help="Print the imported record byte for byte, and nothing else.")
+@click.option(
+    "--allow-incomplete", is_flag=True, help="Show the entry though the server withholds a part without proof."
+)
 @format_option()
 @client_options
 def command(
@@ -33,6 +36,7 @@ def command(
     *,
     personal: bool,
     original: bool,
+    allow_incomplete: bool,
 ) -> None:
     """Show one entry, by INDEX or by event id, or several by INDEX, verified."""
     from ledger.cli.connect import open_ledger
@@ -43,9 +47,16 @@ def command(
         raise click.UsageError("--original prints the record of one entry")
     with open_ledger(settings) as ledger:
         if which.several:
-            _show_all(ledger.get_batch(which.several, view=view), output_format)
+            entries = ledger.get_batch(which.several, view=view, allow_incomplete=allow_incomplete)
+            _show_all(entries, output_format)
             return
-        entry = ledger.get(which.leaf_index, event_id=which.event_id, leaf_hash=which.leaf_hash, view=view)
+        entry = ledger.get(
+            which.leaf_index,
+            event_id=which.event_id,
+            leaf_hash=which.leaf_hash,
+            view=view,
+            allow_incomplete=allow_incomplete,
+        )
     for note in entry.notes:
         say(f"note: {note}")
     if original:
@@ -77,5 +88,6 @@ def _record(entry: Entry) -> dict[str, object]:
         "event_section": entry.event_section.state.name.lower(),
         "personal_section": entry.personal_section.state.name.lower(),
         "event": flat_event(entry.event, entry.personal),
+        "is_incomplete": entry.is_incomplete,
         "notes": list(entry.notes),
     }

@@ -27,6 +27,7 @@ _COLUMNS = (8, 27, 32, 24)
 )
 @click.option("--follow/--no-follow", default=True, help="Go on as entries come, or end with the newest of now.")
 @click.option("--personal", is_flag=True, help="Show personal data too; needs the personal grant, and is recorded.")
+@click.option("--allow-incomplete", is_flag=True, help="Show entries though the server withholds a part without proof.")
 @click.option(
     "--format",
     "output_format",
@@ -35,7 +36,15 @@ _COLUMNS = (8, 27, 32, 24)
     help="How entries are printed: a line of words each, or a JSON object each.",
 )
 @client_options
-def command(settings: Settings, since: int | None, output_format: Format, *, follow: bool, personal: bool) -> None:
+def command(
+    settings: Settings,
+    since: int | None,
+    output_format: Format,
+    *,
+    follow: bool,
+    personal: bool,
+    allow_incomplete: bool,
+) -> None:
     """Show the newest entries and those that come, none left out, each verified.
 
     A server that is restarted is asked again. However it ends, the last line on stderr says from where to go on.
@@ -49,7 +58,7 @@ def command(settings: Settings, since: int | None, output_format: Format, *, fol
             since = max(ledger.checkpoint(allow_stale=False).checkpoint.tree_size - _SHOWN_BEFORE, 0)
         begin = since
         try:
-            for entry in ledger.tail(begin, view=view, follow=follow):
+            for entry in ledger.tail(begin, view=view, follow=follow, allow_incomplete=allow_incomplete):
                 _show(entry, output_format)
                 begin = entry.leaf_index + 1
         finally:
@@ -69,6 +78,7 @@ def _show(entry: Entry, output_format: Format) -> None:
             "event_section": entry.event_section.state.name.lower(),
             "personal_section": entry.personal_section.state.name.lower(),
             "event": event,
+            "is_incomplete": entry.is_incomplete,
         }
         write_record(record, output_format)
         return

@@ -14,7 +14,13 @@ from ledger import __version__
 from ledger.client._answers import Answers
 from ledger.client._appender import Appender
 from ledger.client._buffer import MAX_MESSAGE_BYTES, MAX_MESSAGE_EVENTS, Waiting
-from ledger.client._calls import Acknowledged, append_batch_request, check_places, verify_append_batch
+from ledger.client._calls import (
+    Acknowledged,
+    append_batch_request,
+    check_places,
+    check_refusal,
+    verify_append_batch,
+)
 from ledger.client._event_checks import check_call, check_event, check_flat, encode_each, with_source
 from ledger.client._events import EventFields, build_event
 from ledger.client._quick_events import quick_sections
@@ -27,6 +33,7 @@ from ledger.client.trust import Head
 from ledger.client.values import Sections, sections_size
 from ledger.clock import Clock, SystemClock
 from ledger.errors import (
+    BatchError,
     BatchTooLargeError,
     IndexBeyondTreeError,
     InvalidEventError,
@@ -177,6 +184,9 @@ class Appending(Session):
             )
         except IndexBeyondTreeError:
             self.check_rollback(trusted_size)
+            raise
+        except BatchError as error:
+            check_refusal(error, len(batch))
             raise
         checkpoint = self._trust.open(response.checkpoint.note).checkpoint
         acknowledged, proof = verify_append_batch(batch, response, checkpoint, new_ids=new_ids)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from ledger.client._shared_proof import SharedProof
 from ledger.client._told import malformed
 from ledger.client.values import AppendOutcome, Sections
-from ledger.errors import ContentMismatchError, InvalidProofError, MalformedError
+from ledger.errors import BatchError, ContentMismatchError, InvalidProofError, MalformedError
 from ledger.events.commitments import SALT_SIZE, commit_event, commit_personal
 from ledger.events.leaf import Leaf, decode_leaf
 from ledger.merkle.hashing import hash_leaf
@@ -197,3 +197,18 @@ def check_places(event_ids: Sequence[str], leaf_indexes: Sequence[int]) -> None:
             raise ContentMismatchError(
                 f"the events {seen[index]} and {event_id} were both acknowledged as entry {index}"
             )
+
+
+def check_refusal(refused: BatchError, batch_size: int) -> None:
+    """Return if a refusal is of the batch that was sent; raise otherwise.
+
+    Args:
+        refused: What the server refused, ascending by position.
+        batch_size: How many events were sent.
+
+    Raises:
+        ContentMismatchError: It refuses what was not sent.
+    """
+    last = refused.problems[-1].position
+    if last >= batch_size:
+        raise ContentMismatchError(f"{batch_size} events were sent, and the server refuses one at position {last}")

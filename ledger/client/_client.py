@@ -10,7 +10,7 @@ from ledger.client._reading_many import ReadingMany
 from ledger.client.admin import Administration
 from ledger.client.receipt import Receipt
 from ledger.client.values import LogInfo, Sections
-from ledger.errors import WrongOriginError
+from ledger.errors import ContentMismatchError, WrongOriginError
 from ledger.events.wire import read_event
 
 
@@ -71,7 +71,7 @@ class Client(ReadingMany, Appending, Administration):
         Raises:
             WrongOriginError: The server states another verifier key than the one that is pinned.
             StaleHeadError: The server's newest head is older than the trusted one.
-            VerificationError: The head does not hold.
+            VerificationError: The head does not hold, or what is said of the log contradicts it.
             LedgerError: The server refused, or could not be reached in time.
         """
         info = self.stated_log(self.log)
@@ -82,4 +82,10 @@ class Client(ReadingMany, Appending, Administration):
                 hint="this is another log, or another server, than the one whose key was pinned",
             )
         checkpoint = self.checkpoint(allow_stale=False).checkpoint
+        # What is published was committed before, and the head was asked for afterwards.
+        if info.published_size > checkpoint.tree_size:
+            raise ContentMismatchError(
+                f"the server says that {info.published_size} entries of log {self.log} are published, and its newest "
+                f"head covers {checkpoint.tree_size}"
+            )
         return replace(info, tree_size=checkpoint.tree_size, root_hash=checkpoint.root_hash)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 
 from ledger.client._calls import consistency_hashes
-from ledger.client._reads import ReadEntry, check_chain, check_event_id, read_entry
+from ledger.client._reads import ReadEntry, check_chain, check_event_id, read_entry, read_verdict
 from ledger.client._session import Session
 from ledger.client.connection import Cancellation
 from ledger.client.trust import Head
@@ -50,6 +50,7 @@ class Reading(Session):
         event_id: str | None = None,
         leaf_hash: bytes | None = None,
         view: EntryView = EntryView.EVENT,
+        allow_incomplete: bool = False,
     ) -> Entry:
         """Return one entry, its sections checked against its leaf and its leaf against the tree.
 
@@ -58,17 +59,20 @@ class Reading(Session):
             event_id: The id of its event.
             leaf_hash: Its leaf hash, 32 bytes.
             view: Which parts; personal data needs a credential with the personal grant.
+            allow_incomplete: Whether the entry will do where the server does not show a section that was asked for, and
+                does not prove that it was erased; `is_incomplete` tells it.
 
         Raises:
             EntryNotFoundError: No entry has that event id or leaf hash.
             IndexBeyondTreeError: The index is beyond the tree.
+            IncompleteEvidenceError: A section that was asked for is not shown.
             VerificationError: Something in the answer does not hold.
             LedgerError: The server refused, or could not be reached in time.
         """
         request = ledger_pb2.GetEntryRequest(log=self.log, view=ledger_pb2.EntryView.ValueType(view))
         _choose(request, leaf_index, event_id, leaf_hash)
         response = self._connection.call(lambda stubs: stubs.ledger.GetEntry, request)
-        entry = read_entry(response.entry)
+        entry = read_entry(response.entry, view, allow_incomplete=allow_incomplete)
         if leaf_index is not None and entry.leaf_index != leaf_index:
             raise ContentMismatchError(f"entry {leaf_index} was asked for, and entry {entry.leaf_index} given")
         if leaf_hash is not None and entry.leaf_hash != leaf_hash:
@@ -77,15 +81,19 @@ class Reading(Session):
         head, _ = self._prove_leaf(entry.leaf_index, entry.leaf_hash, 0)
         return entry.under(head, *notes)
 
-    def get_batch(self, leaf_indexes: Sequence[int], *, view: EntryView = EntryView.EVENT) -> list[Entry]:
+    def get_batch(
+        self, leaf_indexes: Sequence[int], *, view: EntryView = EntryView.EVENT, allow_incomplete: bool = False
+    ) -> list[Entry]:
         """Return the entries of these indexes in the order asked for, each verified, all under one head.
 
         Args:
             leaf_indexes: Their indexes, in any order, repeats included.
             view: Which parts; personal data needs a credential with the personal grant.
+            allow_incomplete: Whether entries will do of which a section that was asked for is not shown, see `get`.
 
         Raises:
             IndexBeyondTreeError: An index is beyond the tree.
+            IncompleteEvidenceError: A section that was asked for is not shown.
             VerificationError: Something in the answers does not hold.
             LedgerError: The server refused, or could not be reached in time.
         """
@@ -100,14 +108,20 @@ class Reading(Session):
             raise IndexBeyondTreeError(f"entry {missing[-1]} is beyond the tree of size {size}")
         found: dict[int, Entry] = {}
         while missing:
-            batch = self._read_batch(missing[:_BATCH_ENTRIES], view)
+            batch = self._read_batch(missing[:_BATCH_ENTRIES], view, allow_incomplete=allow_incomplete)
             self._verify_batch(batch, head)
             found.update((entry.leaf_index, entry.under(head)) for entry in batch)
             missing = missing[len(batch) :]
         return [found[index] for index in leaf_indexes]
 
     def read_entries(
-        self, begin: int = 0, end: int | None = None, *, view: EntryView = EntryView.EVENT, follow: bool = False
+        self,
+        begin: int = 0,
+        end: int | None = None,
+        *,
+        view: EntryView = EntryView.EVENT,
+        follow: bool = False,
+        allow_incomplete: bool = False,
     ) -> Iterator[Entry]:
         """Yield the entries [begin, end) in order, none left out, each verified before it is yielded.
 
@@ -118,15 +132,17 @@ class Reading(Session):
             end: Index after the last; None for the tree size at the call, or without end when following.
             view: Which parts.
             follow: Go on as the log grows.
+            allow_incomplete: Whether entries will do of which a section that was asked for is not shown, see `get`.
 
         Raises:
             InvalidRequestError: The range begins before 0, or ends before it begins.
             IndexBeyondTreeError: The range is beyond the tree, and the log is not followed.
+            IncompleteEvidenceError: A section that was asked for is not shown.
             StaleHeadError: The server's newest head is older than the trusted one.
             VerificationError: Something in the answers does not hold.
             LedgerError: The server refused, or could not be reached in time.
         """
-        for batch in self.read_batches(begin, end, view=view, follow=follow):
+        for batch in self.read_batches(begin, end, view=view, follow=follow, allow_incomplete=allow_incomplete):
             yield from batch
 
     def read_batches(
@@ -136,6 +152,7 @@ class Reading(Session):
         *,
         view: EntryView = EntryView.EVENT,
         follow: bool = False,
+        allow_incomplete: bool = False,
         cancellation: Cancellation | None = None,
     ) -> Generator[list[Entry], None, None]:
         """Yield what `read_entries` yields, in the batches in which it comes.
@@ -145,6 +162,7 @@ class Reading(Session):
             end: Index after the last, as for `read_entries`.
             view: Which parts.
             follow: Go on as the log grows.
+            allow_incomplete: As for `read_entries`.
             cancellation: Lets another thread end it.
 
         Raises:
@@ -160,7 +178,9 @@ class Reading(Session):
             )
         previous: bytes | None = None
         stop = end if follow else size if end is None else min(size, end)
-        for batch in self.stream_entries(begin, stop, view=view, follow=follow, cancellation=cancellation):
+        for batch in self.stream_entries(
+            begin, stop, view=view, follow=follow, allow_incomplete=allow_incomplete, cancellation=cancellation
+        ):
             if batch[-1].leaf_index >= head.checkpoint.tree_size:
                 head = self.checkpoint(allow_stale=False)
             check_chain(batch, begin, previous, self.origin)
@@ -169,7 +189,12 @@ class Reading(Session):
             begin, previous = begin + len(batch), batch[-1].leaf_hash
 
     def tail(
-        self, since: int | None = None, *, view: EntryView = EntryView.EVENT, follow: bool = True
+        self,
+        since: int | None = None,
+        *,
+        view: EntryView = EntryView.EVENT,
+        follow: bool = True,
+        allow_incomplete: bool = False,
     ) -> Iterator[Entry]:
         """Yield the newest entries in order, none left out, each verified before it is yielded, and go on as they come.
 
@@ -180,14 +205,16 @@ class Reading(Session):
             since: First index; None for what comes after the newest head of now.
             view: Which parts.
             follow: False to end with the newest entry of now.
+            allow_incomplete: Whether entries will do of which a section that was asked for is not shown, see `get`.
 
         Raises:
+            IncompleteEvidenceError: A section that was asked for is not shown.
             StaleHeadError: The server's newest head is older than the trusted one.
             VerificationError: Something in the answers does not hold.
             LedgerError: The server refused, or could not be reached for the time of a call.
         """
         begin = self.checkpoint(allow_stale=False).checkpoint.tree_size if since is None else since
-        return self.read_entries(begin, view=view, follow=follow)
+        return self.read_entries(begin, view=view, follow=follow, allow_incomplete=allow_incomplete)
 
     def stream_entries(
         self,
@@ -196,6 +223,7 @@ class Reading(Session):
         *,
         view: EntryView,
         follow: bool = False,
+        allow_incomplete: bool = False,
         cancellation: Cancellation | None = None,
     ) -> Iterator[list[ReadEntry]]:
         """Yield entries in batches, their indexes and sections checked and nothing else: for who checks the tree.
@@ -205,10 +233,12 @@ class Reading(Session):
             end: Index after the last; None only when following.
             view: Which parts.
             follow: Go on as the log grows.
+            allow_incomplete: As for `read_entries`.
             cancellation: Lets another thread end it.
 
         Raises:
             ContentMismatchError: An entry is out of order, or a section is not what its leaf commits to.
+            IncompleteEvidenceError: A section that was asked for is not shown.
             LedgerError: The server refused, or could not be reached in time.
         """
         position = begin
@@ -228,7 +258,7 @@ class Reading(Session):
         for message in self._connection.stream(
             lambda stubs: stubs.ledger.ReadEntries, next_request, endless=follow, cancellation=cancellation
         ):
-            batch = [read_entry(entry) for entry in message.entries]
+            batch = [read_entry(entry, view, allow_incomplete=allow_incomplete) for entry in message.entries]
             if not batch:
                 if follow:
                     continue
@@ -259,6 +289,7 @@ class Reading(Session):
             EntryNotFoundError: No entry has that event id or leaf hash.
             IndexBeyondTreeError: The index or size is beyond the tree.
             PermissionMissingError: The credential may not read leaves, and no leaf hash was given to verify with.
+            IncompleteEvidenceError: The event of that id is not shown, so which entry it is cannot be told.
             VerificationError: The proof does not hold.
             LedgerError: The server refused, or could not be reached in time.
         """
@@ -343,18 +374,22 @@ class Reading(Session):
         this side and needs no trust.
 
         Raises:
-            LedgerError: The server refused, could not be reached in time, or named a head that does not hold.
+            VerificationError: The answer contradicts itself or the question, or names a head that does not hold.
+            LedgerError: The server refused, or could not be reached in time.
         """
         request = ledger_pb2.VerifyEntryRequest(log=self.log)
         _choose(request, leaf_index, event_id, None)
         trusted_size = self._trust.tree_size
         response = self._connection.call(lambda stubs: stubs.ledger.VerifyEntry, request)
-        return ServerVerdict(
-            ledger_pb2.Verdict.Name(response.verdict).removeprefix("VERDICT_").lower(),
-            response.leaf_index,
-            tuple(VerificationCheck(check.name, check.passed, check.detail) for check in response.checks),
-            self.mark_stale(self.accept(response.checkpoint), trusted_size),
-        )
+        verdict = read_verdict(response, leaf_index)
+        head = self.accept(response.checkpoint)
+        if response.leaf_index >= head.checkpoint.tree_size:
+            raise ContentMismatchError(
+                f"the verdict on entry {response.leaf_index} names a head of size {head.checkpoint.tree_size}, "
+                "which does not cover it"
+            )
+        checks = tuple(VerificationCheck(check.name, check.passed, check.detail) for check in response.checks)
+        return ServerVerdict(verdict, response.leaf_index, checks, self.mark_stale(head, trusted_size))
 
     def _prove_leaf(self, leaf_index: int, leaf_hash: bytes, tree_size: int) -> tuple[Head, tuple[bytes, ...]]:
         request = ledger_pb2.GetInclusionProofRequest(log=self.log, leaf_index=leaf_index, tree_size=tree_size)
@@ -379,13 +414,13 @@ class Reading(Session):
         verify_inclusion(leaf_hash, leaf_index, head.checkpoint.tree_size, head.checkpoint.root_hash, hashes)
         return head if tree_size else self.mark_stale(head, trusted_size), hashes
 
-    def _read_batch(self, leaf_indexes: Sequence[int], view: EntryView) -> list[ReadEntry]:
+    def _read_batch(self, leaf_indexes: Sequence[int], view: EntryView, *, allow_incomplete: bool) -> list[ReadEntry]:
         """Return the entries of these indexes, as many of the first as fit into an answer; at least one."""
         request = ledger_pb2.BatchGetEntriesRequest(
             log=self.log, leaf_indexes=leaf_indexes, view=ledger_pb2.EntryView.ValueType(view)
         )
         response = self._connection.call(lambda stubs: stubs.ledger.BatchGetEntries, request)
-        batch = [read_entry(entry) for entry in response.entries]
+        batch = [read_entry(entry, view, allow_incomplete=allow_incomplete) for entry in response.entries]
         shown = [entry.leaf_index for entry in batch]
         if not batch or shown != list(leaf_indexes[: len(batch)]):
             raise ContentMismatchError(f"entries from {leaf_indexes[0]} on were asked for, and entries {shown} given")

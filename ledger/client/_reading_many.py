@@ -55,7 +55,7 @@ class ReadingMany(Reading):
             )
         entries: dict[int, ReadEntry] = {}
         while wanted:
-            given = self._read_batch(wanted[:_CALL_INDEXES], EntryView.LEAF)
+            given = self._read_batch(wanted[:_CALL_INDEXES], EntryView.LEAF, allow_incomplete=False)
             entries.update((entry.leaf_index, entry) for entry in given)
             wanted = wanted[len(given) :]
         return entries

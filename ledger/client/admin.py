@@ -1,17 +1,24 @@
 """The calls that administer logs and API keys.
 
 What they return is the server's statement about its own records, of which a client can verify nothing; the records
-are entries of the log as well, and there they can be verified. The rule that must not break: a secret is handed out
-once, in a value that does not print it.
+are entries of the log as well, and there they can be verified. An answer about another log or key than the one that was
+named is refused all the same. The rule that must not break: a secret is handed out once, in a value that does not print
+it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from ledger.client._caller import Caller
 from ledger.client.values import ApiKeyInfo, LogInfo, NewApiKey, Role, ServerInfo
+from ledger.errors import ContentMismatchError
+from ledger.events.event import TIME_MAX
 from ledger.v1 import admin_pb2, ledger_pb2
+
+# A state that a newer server knows is `unknown` rather than misnamed.
+_LOG_STATES: Final = {int(admin_pb2.LOG_STATE_ACTIVE): "active", int(admin_pb2.LOG_STATE_READ_ONLY): "read_only"}
 
 
 class Administration(Caller):
@@ -43,12 +50,13 @@ class Administration(Caller):
 
         Raises:
             LogExistsError: There is one of that name.
+            ContentMismatchError: The answer is about another log.
             LedgerError: The server refused, or could not be reached in time.
         """
         request = admin_pb2.CreateLogRequest(
             name=name, continues=continues, continues_verifier_key=continues_verifier_key
         )
-        return _log_info(self._connection.call(lambda stubs: stubs.admin.CreateLog, request).log)
+        return _log_named(name, self._connection.call(lambda stubs: stubs.admin.CreateLog, request).log)
 
     def list_logs(self) -> list[LogInfo]:
         """Return the logs that the credential may use, by name, as the server states them.
@@ -64,10 +72,11 @@ class Administration(Caller):
 
         Raises:
             LogNotFoundError: There is no such log, and the credential may know.
+            ContentMismatchError: The answer is about another log.
             LedgerError: The server refused, or could not be reached in time.
         """
         request = admin_pb2.GetLogRequest(name=name)
-        return _log_info(self._connection.call(lambda stubs: stubs.admin.GetLog, request).log)
+        return _log_named(name, self._connection.call(lambda stubs: stubs.admin.GetLog, request).log)
 
     def create_key(
         self,
@@ -131,10 +140,18 @@ class Administration(Caller):
 
         Raises:
             ApiKeyNotFoundError: The log has no such credential.
+            ContentMismatchError: The answer is about another credential, or about one that has not ended.
             LedgerError: The server refused, or could not be reached in time.
         """
         request = admin_pb2.RevokeApiKeyRequest(log=self.log, key_id=key_id)
-        return _key_info(self._connection.call(lambda stubs: stubs.admin.RevokeApiKey, request).api_key)
+        ended = _key_info(self._connection.call(lambda stubs: stubs.admin.RevokeApiKey, request).api_key)
+        if ended.key_id != key_id or not ended.revoked_at:
+            raise ContentMismatchError(
+                f"key {key_id} was to be revoked, and the server does not say that it is: it names key {ended.key_id}, "
+                + ("revoked" if ended.revoked_at else "not revoked"),
+                hint="`logproof key list` shows what is so; until it shows the key as revoked, the key may work",
+            )
+        return ended
 
     def confirm_clock(self) -> int:
         """Confirm the server's wall clock after a jump; return the index of the entry that records it.
@@ -146,6 +163,12 @@ class Administration(Caller):
         return self._connection.call(lambda stubs: stubs.admin.ConfirmClock, request).leaf_index
 
 
+def _log_named(name: str, log: admin_pb2.Log) -> LogInfo:
+    if log.name != name:
+        raise ContentMismatchError(f"log {name} was asked for, and the server answers about log {log.name}")
+    return _log_info(log)
+
+
 def _log_info(log: admin_pb2.Log) -> LogInfo:
     return LogInfo(
         log.name,
@@ -154,7 +177,7 @@ def _log_info(log: admin_pb2.Log) -> LogInfo:
         log.tree_size,
         log.root_hash,
         log.published_size,
-        admin_pb2.LogState.Name(log.state).removeprefix("LOG_STATE_").lower(),
+        _LOG_STATES.get(log.state, "unknown"),
         log.state_reason,
         log.guard,
         log.guard_separate,
@@ -162,6 +185,8 @@ def _log_info(log: admin_pb2.Log) -> LogInfo:
 
 
 def _key_info(key: admin_pb2.ApiKey) -> ApiKeyInfo:
+    if max(key.created_at, key.expires_at, key.revoked_at) > TIME_MAX:
+        raise ContentMismatchError(f"the server gives key {key.key_id} a time beyond the year 9999")
     return ApiKeyInfo(
         key.key_id,
         key.principal,

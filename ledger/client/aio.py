@@ -189,12 +189,20 @@ class AsyncLedger:
         return self._client.receipt_of(waiting, allow_unproven=allow_unproven)
 
     async def read_entries(
-        self, begin: int = 0, end: int | None = None, *, view: EntryView = EntryView.EVENT, follow: bool = False
+        self,
+        begin: int = 0,
+        end: int | None = None,
+        *,
+        view: EntryView = EntryView.EVENT,
+        follow: bool = False,
+        allow_incomplete: bool = False,
     ) -> AsyncGenerator[Entry, None]:
         """Yield the entries [begin, end) in order; arguments and errors are those of `Ledger.read_entries`."""
         loop = self._own_loop()
         cancellation = Cancellation()
-        batches = self._client.read_batches(begin, end, view=view, follow=follow, cancellation=cancellation)
+        batches = self._client.read_batches(
+            begin, end, view=view, follow=follow, allow_incomplete=allow_incomplete, cancellation=cancellation
+        )
         # A thread of its own: a log that is followed may have nothing to say for long.
         thread = ThreadPoolExecutor(1, thread_name_prefix="logproof reader")
         try:
@@ -207,7 +215,12 @@ class AsyncLedger:
             thread.shutdown(wait=False)
 
     async def tail(
-        self, since: int | None = None, *, view: EntryView = EntryView.EVENT, follow: bool = True
+        self,
+        since: int | None = None,
+        *,
+        view: EntryView = EntryView.EVENT,
+        follow: bool = True,
+        allow_incomplete: bool = False,
     ) -> AsyncGenerator[Entry, None]:
         """Yield the newest entries, and go on as they come; arguments and errors are those of `Ledger.tail`.
 
@@ -215,7 +228,8 @@ class AsyncLedger:
         """
         head = await self.checkpoint(allow_stale=False)
         begin = head.checkpoint.tree_size if since is None else since
-        async with aclosing(self.read_entries(begin, view=view, follow=follow)) as entries:
+        read = self.read_entries(begin, view=view, follow=follow, allow_incomplete=allow_incomplete)
+        async with aclosing(read) as entries:
             async for entry in entries:
                 yield entry
 

@@ -112,6 +112,8 @@ class Entry:
         personal: The personal data; None where there is none, or it is not present or of a newer schema.
         head: The verified head that covers it.
         notes: What could not be checked, in words; empty where everything was.
+        is_incomplete: Whether a section that was asked for is not shown, and nothing proves why; never unless that was
+            allowed.
     """
 
     leaf_index: int
@@ -124,6 +126,7 @@ class Entry:
     personal: PersonalData | None = field(repr=False)
     head: Head
     notes: tuple[str, ...] = ()
+    is_incomplete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +246,7 @@ class LogInfo:
         tree_size: Size of the committed head.
         root_hash: Root hash of the committed head, 32 bytes.
         published_size: Size of the published head.
-        state: `active` or `read_only`.
+        state: `active` or `read_only`; `unknown` for one that a newer server has.
         state_reason: Why it takes no appends; empty where it does.
         guard: `strict` or `relaxed`.
         guard_separate: Whether the guard is on a volume of its own.

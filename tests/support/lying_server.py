@@ -560,7 +560,7 @@ class _Admin(admin_pb2_grpc.AdminServiceServicer):
         self, request: admin_pb2.ListApiKeysRequest, context: grpc.ServicerContext
     ) -> admin_pb2.ListApiKeysResponse:
         self._server._receive(request, context)
-        return admin_pb2.ListApiKeysResponse(api_keys=self._keys)
+        return self._server._send(admin_pb2.ListApiKeysResponse(api_keys=self._keys))
 
     def RotateApiKey(
         self, request: admin_pb2.RotateApiKeyRequest, context: grpc.ServicerContext
@@ -576,7 +576,7 @@ class _Admin(admin_pb2_grpc.AdminServiceServicer):
         for key in self._keys:
             if key.key_id == request.key_id:
                 key.revoked_at = 1_790_000_000_000_001
-                return admin_pb2.RevokeApiKeyResponse(api_key=key)
+                return self._server._send(admin_pb2.RevokeApiKeyResponse(api_key=key))
         return self._server._abort(context, ApiKeyNotFoundError(f"the log has no key {request.key_id}"))
 
     def ConfirmClock(

@@ -10,11 +10,16 @@ import pytest
 from google.protobuf.message import Message
 
 from ledger.client import Ledger, Receipt, StaleHeadWarning
-from ledger.client.values import AppendOutcome, EntryView, HeadKind
+from ledger.client.values import AppendOutcome, EntryView, HeadKind, Role, SectionState
 from ledger.errors import (
+    BatchInvalidError,
+    BatchProblem,
     ContentMismatchError,
     ContentUnprovenError,
+    FieldViolation,
     ForkError,
+    IncompleteEvidenceError,
+    InvalidEventError,
     InvalidProofError,
     InvalidSignatureError,
     RollbackError,
@@ -25,7 +30,7 @@ from ledger.errors import (
 from ledger.events.leaf import decode_leaf, encode_leaf
 from ledger.evidence import verify_fork_evidence
 from ledger.notes import Checkpoint, parse_verifier_key, sign_checkpoint
-from ledger.v1 import ledger_pb2, proof_pb2
+from ledger.v1 import admin_pb2, ledger_pb2, proof_pb2
 from tests.support.lying_server import LyingServer, copy_of, first_leaf_for_every_event, old_head, truth
 from tests.support.sample_log import SampleLog
 
@@ -703,3 +708,215 @@ def test_acknowledgement_under_an_old_head_is_warned_of(server: LyingServer, led
     with pytest.warns(StaleHeadWarning, match="size 2; size 5"):
         receipt = ledger.append(event=flat)
     assert (receipt.head.is_stale, receipt.proves_content) == (True, True)
+
+
+def _altering_entries(change: EntryChange) -> Callable[[Message], None]:
+    def lie(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.GetEntryResponse):
+            change(answer.entry)
+        if isinstance(answer, ledger_pb2.ReadEntriesResponse | ledger_pb2.BatchGetEntriesResponse):
+            change(answer.entries[0])
+
+    return lie
+
+
+def _event_said_to_be(state: SectionState) -> EntryChange:
+    def change(entry: proof_pb2.Entry) -> None:
+        entry.event.CopyFrom(proof_pb2.Section(state=proof_pb2.SectionState.ValueType(state)))
+
+    return change
+
+
+def _personal_said_to_be(state: SectionState) -> EntryChange:
+    def change(entry: proof_pb2.Entry) -> None:
+        entry.personal.CopyFrom(proof_pb2.Section(state=proof_pb2.SectionState.ValueType(state)))
+
+    return change
+
+
+@pytest.mark.parametrize("state", [SectionState.ERASED, SectionState.WITHHELD])
+@pytest.mark.parametrize(
+    ("said_to_be", "view"), [(_event_said_to_be, EntryView.EVENT), (_personal_said_to_be, EntryView.FULL)]
+)
+def test_section_that_is_not_shown_is_no_evidence_unless_that_is_allowed(
+    server: LyingServer,
+    ledger: Ledger,
+    said_to_be: Callable[[SectionState], EntryChange],
+    view: EntryView,
+    state: SectionState,
+) -> None:
+    receipt = _append(ledger)
+    server.lie = _altering_entries(said_to_be(state))
+    reads: list[Callable[[], object]] = [
+        lambda: ledger.get(0, view=view),
+        lambda: ledger.get(event_id=receipt.event_id, view=view),
+        lambda: ledger.get_batch([0], view=view),
+        lambda: next(ledger.tail(0, view=view)),
+        lambda: list(ledger.read_entries(view=view)),
+        lambda: next(ledger.read_entries(view=view, follow=True)),
+    ]
+
+    for read in reads:
+        with pytest.raises(IncompleteEvidenceError, match=r"section of entry 0 (is erased|was asked for)"):
+            read()
+    allowed = ledger.get(0, view=view, allow_incomplete=True)
+    assert allowed.is_incomplete
+    assert "section of entry 0" in allowed.notes[0]
+    (read_anyway,) = ledger.read_entries(view=view, allow_incomplete=True)
+    assert read_anyway == allowed == ledger.get_batch([0], view=view, allow_incomplete=True)[0]
+
+
+def test_proof_by_event_id_needs_the_event(server: LyingServer, ledger: Ledger) -> None:
+    receipt = _append(ledger)
+    server.lie = _altering_entries(_event_said_to_be(SectionState.ERASED))
+
+    with pytest.raises(IncompleteEvidenceError):
+        ledger.prove_inclusion(event_id=receipt.event_id)
+
+
+def test_section_that_was_not_asked_for_makes_nothing_incomplete(server: LyingServer, ledger: Ledger) -> None:
+    _append(ledger)
+    server.lie = _altering_entries(_personal_said_to_be(SectionState.ERASED))
+
+    entry = ledger.get(0, view=EntryView.EVENT)
+    assert (entry.is_incomplete, entry.personal_section.state) == (False, SectionState.ERASED)
+
+
+VerdictChange = Callable[[ledger_pb2.VerifyEntryResponse], None]
+
+
+def _unknown_verdict(answer: ledger_pb2.VerifyEntryResponse) -> None:
+    answer.verdict = 99  # type: ignore[assignment]
+
+
+def _verdict_on_another_entry(answer: ledger_pb2.VerifyEntryResponse) -> None:
+    answer.leaf_index = 0
+
+
+def _verified_though_a_check_failed(answer: ledger_pb2.VerifyEntryResponse) -> None:
+    answer.checks.add(name="inclusion", passed=False)
+
+
+def _verified_without_a_check(answer: ledger_pb2.VerifyEntryResponse) -> None:
+    del answer.checks[:]
+
+
+def _failed_though_all_checks_passed(answer: ledger_pb2.VerifyEntryResponse) -> None:
+    answer.verdict = ledger_pb2.VERDICT_FAILED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _unknown_verdict,
+        _verdict_on_another_entry,
+        _verified_though_a_check_failed,
+        _verified_without_a_check,
+        _failed_though_all_checks_passed,
+    ],
+)
+def test_verdict_that_contradicts_itself_is_refused(server: LyingServer, ledger: Ledger, change: VerdictChange) -> None:
+    for number in range(2):
+        _append(ledger, number)
+    assert ledger.verify_entry(1).verdict == "verified"
+
+    def lie(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.VerifyEntryResponse):
+            change(answer)
+
+    server.lie = lie
+    with pytest.raises(ContentMismatchError):
+        ledger.verify_entry(1)
+
+
+def test_verdict_under_a_head_that_does_not_cover_the_entry_is_refused(server: LyingServer, ledger: Ledger) -> None:
+    receipt = _append(ledger)
+
+    def beyond(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.VerifyEntryResponse):
+            answer.leaf_index = 1
+
+    server.lie = beyond
+    with pytest.raises(ContentMismatchError, match="does not cover it"):
+        ledger.verify_entry(event_id=receipt.event_id)
+
+
+def test_verdict_of_a_failure_is_handed_out(server: LyingServer, ledger: Ledger) -> None:
+    _append(ledger)
+
+    def fail(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.VerifyEntryResponse):
+            answer.verdict = ledger_pb2.VERDICT_FAILED
+            answer.checks.add(name="inclusion", passed=False)
+
+    server.lie = fail
+    assert ledger.verify_entry(0).verdict == "failed"
+
+
+def _answering_of_logs(change: Callable[[admin_pb2.Log], None]) -> Callable[[Message], None]:
+    def lie(answer: Message) -> None:
+        if isinstance(answer, admin_pb2.GetLogResponse):
+            change(answer.log)
+
+    return lie
+
+
+def _another_name(log: admin_pb2.Log) -> None:
+    log.name = "other"
+
+
+def _more_published_than_there_is(log: admin_pb2.Log) -> None:
+    log.published_size = 10**12
+
+
+@pytest.mark.parametrize("change", [_another_name, _more_published_than_there_is])
+def test_what_contradicts_the_question_or_the_head_is_not_told_of_a_log(
+    server: LyingServer, ledger: Ledger, change: Callable[[admin_pb2.Log], None]
+) -> None:
+    _append(ledger)
+    server.lie = _answering_of_logs(change)
+
+    with pytest.raises(ContentMismatchError):
+        ledger.get_log()
+
+
+def test_state_of_a_log_that_is_not_known_is_told_as_such(server: LyingServer, ledger: Ledger) -> None:
+    def unknown(log: admin_pb2.Log) -> None:
+        log.state = 99  # type: ignore[assignment]
+
+    _append(ledger)
+    server.lie = _answering_of_logs(unknown)
+
+    assert ledger.get_log().state == "unknown"
+
+
+def test_answer_about_another_key_than_the_one_to_revoke_is_refused(server: LyingServer, ledger: Ledger) -> None:
+    made = ledger.create_key("for a test", [Role.WRITER])
+
+    def another(answer: Message) -> None:
+        if isinstance(answer, admin_pb2.RevokeApiKeyResponse):
+            answer.api_key.key_id = "key99"
+
+    server.lie = another
+    with pytest.raises(ContentMismatchError, match="it names key key99"):
+        ledger.revoke_key(made.info.key_id)
+
+
+def test_time_of_a_key_beyond_all_calendars_is_refused(server: LyingServer, ledger: Ledger) -> None:
+    ledger.create_key("for a test", [Role.WRITER])
+
+    def far_away(answer: Message) -> None:
+        if isinstance(answer, admin_pb2.ListApiKeysResponse):
+            answer.api_keys[0].expires_at = (1 << 64) - 1
+
+    server.lie = far_away
+    with pytest.raises(ContentMismatchError, match="beyond the year 9999"):
+        ledger.list_keys()
+
+
+def test_refusal_of_what_was_not_sent_is_refused(server: LyingServer, ledger: Ledger) -> None:
+    problem = BatchProblem(9999, InvalidEventError([FieldViolation("event.action", "is bad")]))
+    server.failures = [BatchInvalidError([problem], 10_000)]
+
+    with pytest.raises(ContentMismatchError, match="3 events were sent, and the server refuses one at position 9999"):
+        ledger.append_batch([{"action": "a.b", "metadata": {"n": number}} for number in range(3)])
