@@ -456,6 +456,12 @@ class StateError(LedgerError):
     reason = "STATE_NOT_KEPT"
 
 
+class StateUnreadableError(LedgerError):
+    """What is trusted cannot be read from disk; nothing was asked of the server."""
+
+    reason = "STATE_UNREADABLE"
+
+
 class RemoteError(LedgerError):
     """The server refused a call; carries what it said."""
 

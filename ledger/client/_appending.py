@@ -27,7 +27,7 @@ from ledger.client._quick_events import quick_sections
 from ledger.client._session import Session
 from ledger.client._shared_proof import SharedProof
 from ledger.client.connection import Connection
-from ledger.client.options import Options
+from ledger.client.options import Options, check_timeout
 from ledger.client.receipt import Receipt, require_content
 from ledger.client.trust import Head
 from ledger.client.values import Sections, sections_size
@@ -110,6 +110,7 @@ class Appending(Session):
 
         Raises:
             InvalidEventError: The event breaks a rule; names every field.
+            InvalidRequestError: The time is not above 0, or longer than a day.
         """
         check_call(action, actor, targets, event, personal, fields)
         if event is not None:
@@ -130,7 +131,10 @@ class Appending(Session):
             )
         # What is trusted is read from the disk now, where a fault of the directory is told to the caller.
         self.open_history()
-        timeout = self._options.timeout_seconds if timeout_seconds is None else timeout_seconds
+        timeout = self._options.timeout_seconds
+        if timeout_seconds is not None:
+            check_timeout(timeout_seconds)
+            timeout = timeout_seconds
         return Waiting(sections, event_id, new_id, self._connection.now() + timeout)
 
     def seconds_left(self, waiting: Waiting) -> float:

@@ -230,7 +230,7 @@ class Session(Caller):
 
         Raises:
             VerificationError: What is on disk does not verify under the pinned key.
-            InvalidRequestError: It cannot be read.
+            StateUnreadableError: It cannot be read.
         """
         assert self._trust is not None
 

@@ -41,6 +41,8 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
 )
+# Far above the bundles of all public authorities.
+_MAX_TLS_FILE_BYTES: Final = 4 * 1024 * 1024
 # A proxy would see an unencrypted API key.
 _PLAIN_OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
 
@@ -271,6 +273,11 @@ def _read(path: str | Path | None, name: str) -> bytes | None:
     if path is None:
         return None
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidRequestError([FieldViolation(name, f"{path} cannot be read: {error.strerror}")]) from error
+        with Path(path).open("rb") as file:
+            data = file.read(_MAX_TLS_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # a path with a NUL is the latter
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InvalidRequestError([FieldViolation(name, f"{str(path)!r} cannot be read: {why}")]) from error
+    if len(data) > _MAX_TLS_FILE_BYTES:
+        raise InvalidRequestError([FieldViolation(name, f"{path} has more than {_MAX_TLS_FILE_BYTES} bytes")])
+    return data

@@ -23,6 +23,9 @@ DEFAULT_ADDRESS: Final = "127.0.0.1:7650"
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 """Time that one call may take with all its retries."""
 
+MAX_TIMEOUT_SECONDS: Final = 86_400.0
+"""Longest such time, a day; far below what the clocks of the layers beneath can hold."""
+
 _TLS_SCHEME: Final = "https://"
 _PLAIN_SCHEME: Final = "http://"
 
@@ -39,7 +42,7 @@ class Options:
         tls_ca: File of the certificate authorities to trust, PEM; switches TLS on.
         tls_cert: File of the client certificate, PEM; switches TLS on.
         tls_key: File of the client certificate's private key, PEM.
-        timeout_seconds: Time that one call may take with all its retries.
+        timeout_seconds: Time that one call may take with all its retries; above 0, at most a day.
         state: Directory of the last trusted checkpoints; None for the user's own.
         service: Name of the program that reports, for the source of events that are made here.
         instance: Name of the program's instance, for the same.
@@ -66,8 +69,7 @@ class Options:
         host = self._host_or_raise()
         if not self.log:
             raise _invalid("log", "is empty", "name a log, such as default")
-        if self.timeout_seconds <= 0:
-            raise _invalid("timeout_seconds", f"is {self.timeout_seconds}; it must be above 0", "")
+        check_timeout(self.timeout_seconds)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise _invalid("tls_cert", "a client certificate and its private key go together", "give both files")
         if self.tls and self.address.startswith(_PLAIN_SCHEME):
@@ -141,6 +143,18 @@ def options_from_env(environment: Mapping[str, str] | None = None, **more: str |
     if found["address"] is None:
         raise _invalid("address", "is not set", "set LOGPROOF_ADDRESS to HOST:PORT of the server, or give --address")
     return Options(**{name: value for name, value in found.items() if value is not None})  # type: ignore[arg-type]
+
+
+def check_timeout(seconds: float) -> None:
+    """Refuse a time that no call can be given.
+
+    Raises:
+        InvalidRequestError: It is not above 0, or longer than a day.
+    """
+    if not 0 < seconds <= MAX_TIMEOUT_SECONDS:  # nor is what is no number
+        raise _invalid(
+            "timeout_seconds", f"is {seconds:g}; it must be above 0 and at most {MAX_TIMEOUT_SECONDS:.0f}, a day", ""
+        )
 
 
 def default_state_directory(environment: Mapping[str, str]) -> Path:

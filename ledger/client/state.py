@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ledger.errors import FieldViolation, InvalidRequestError, StateError
+from ledger.errors import StateError, StateUnreadableError
 
 _DIRECTORY_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
@@ -52,7 +52,7 @@ class HeadFile:
         """Return the note, at most 1,000,000 bytes; None where no head was trusted yet.
 
         Raises:
-            InvalidRequestError: The file cannot be read, or is too large for a note.
+            StateUnreadableError: The file cannot be read, or is too large for a note.
         """
         try:
             with self.path.open("rb") as file:
@@ -60,9 +60,14 @@ class HeadFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _unusable(self._directory, error) from error
+            raise StateUnreadableError(
+                f"the trusted checkpoint {self.path} cannot be read: {error.strerror}", hint=_HINT
+            ) from error
         if len(note) > _MAX_STATE_BYTES:
-            raise InvalidRequestError([FieldViolation("state", f"{self.path} is too large for a checkpoint")])
+            raise StateUnreadableError(
+                f"{self.path} is no checkpoint: it has more than {_MAX_STATE_BYTES} bytes",
+                hint="find out what wrote it; moved away, the log is met anew, and what was trusted is forgotten",
+            )
         return note
 
     @contextmanager
@@ -174,17 +179,6 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _unusable(directory: Path, error: OSError) -> InvalidRequestError:
-    return InvalidRequestError(
-        [
-            FieldViolation(
-                "state", f"the directory of trusted checkpoints, {directory}, cannot be used: {error.strerror}"
-            )
-        ],
-        hint=_HINT,
-    )
 
 
 def _not_kept(directory: Path, error: OSError) -> StateError:

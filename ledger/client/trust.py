@@ -79,7 +79,7 @@ class Trust:
 
         Raises:
             VerificationError: The file does not verify under the key.
-            InvalidRequestError: The file cannot be read.
+            StateUnreadableError: The file cannot be read.
         """
         self._verifier = verifier
         self._file = file

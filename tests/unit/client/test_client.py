@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from google.protobuf.message import Message
 
 from ledger.client import AsyncLedger, Ledger, StaleHeadWarning, _reading_many
 from ledger.client.connection import Connection
-from ledger.client.options import Options
+from ledger.client.options import MAX_TIMEOUT_SECONDS, Options
 from ledger.client.unpinned import connect_unpinned
 from ledger.client.values import AppendOutcome, EntryView, HeadKind, Sections, SectionState
 from ledger.errors import (
@@ -762,3 +763,31 @@ def test_client_works_on_both_sides_of_a_fork(server: LyingServer, tmp_path: Pat
 
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == str(size)
+
+
+@pytest.mark.parametrize("seconds", [0.0, math.nan, math.inf, 9e9])
+def test_append_with_a_time_that_no_call_can_have_is_refused(
+    server: LyingServer, ledger: Ledger, seconds: float
+) -> None:
+    with pytest.raises(InvalidRequestError, match="at most 86400"):
+        ledger.append("a.b", timeout_seconds=seconds)
+    assert server.log.leaves == []
+
+
+def test_certificates_are_read_no_further_than_a_file_of_them_goes(server: LyingServer, tmp_path: Path) -> None:
+    for wrong in (Path("/dev/zero"), tmp_path / "missing", Path("a\0b")):
+        ledger = Ledger(
+            server.address.replace("127.0.0.1", "localhost"),
+            verifier_key=server.verifier_key,
+            tls_ca=wrong,
+            state=tmp_path,
+        )
+        with ledger, pytest.raises(InvalidRequestError, match="tls_ca"):
+            ledger.checkpoint()
+
+
+def test_call_that_lasts_longest_is_answered(server: LyingServer, tmp_path: Path) -> None:
+    with Ledger(
+        server.address, verifier_key=server.verifier_key, state=tmp_path, timeout_seconds=MAX_TIMEOUT_SECONDS
+    ) as ledger:
+        assert ledger.append("a.b").leaf_index == 0

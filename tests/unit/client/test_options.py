@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,13 @@ def test_state_directory_is_the_users_own(tmp_path: Path) -> None:
     assert default_state_directory({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "logproof"
     assert default_state_directory({"LOGPROOF_STATE": str(tmp_path)}) == tmp_path
     assert default_state_directory({}) == Path.home() / ".local" / "state" / "logproof"
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, -math.inf, 86_400.1, 9e9, 1e308])
+def test_time_that_no_call_can_have_is_refused_with_the_limit(seconds: float) -> None:
+    with pytest.raises(InvalidRequestError, match="above 0 and at most 86400"):
+        Options("127.0.0.1:1", timeout_seconds=seconds)
+
+
+def test_a_day_is_time_enough_for_a_call() -> None:
+    assert Options("127.0.0.1:1", timeout_seconds=86_400).timeout_seconds == 86_400

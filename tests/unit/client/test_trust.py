@@ -14,8 +14,8 @@ from ledger.errors import (
     ContentMismatchError,
     ForkError,
     InvalidProofError,
-    InvalidRequestError,
     RollbackError,
+    StateUnreadableError,
     VerificationError,
 )
 from ledger.evidence import Level, verify_fork_evidence
@@ -228,7 +228,7 @@ def test_state_of_another_log_is_not_mixed_up(log: SampleLog, tmp_path: Path) ->
 def test_state_directory_that_cannot_be_made_says_so(log: SampleLog, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(InvalidRequestError, match="cannot be used") as caught:
+    with pytest.raises(StateUnreadableError, match="cannot be read") as caught:
         _trust(log, tmp_path / "file" / "state").accept(log.note(3), None, 0, Source(log))
     assert "LOGPROOF_STATE" in caught.value.hint
 

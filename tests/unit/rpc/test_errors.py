@@ -43,6 +43,7 @@ _NEVER_SENT = (
     errors.AppendsUnansweredError,
     errors.BufferFullError,
     errors.StateError,
+    errors.StateUnreadableError,
 )
 
 
