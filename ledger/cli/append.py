@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from ledger.cli.files import read_input
-from ledger.cli.output import Format, say, write_record
+from ledger.cli.output import Format, reporting, say, write_record
 from ledger.cli.settings import Settings, client_options, format_option
 from ledger.errors import FieldViolation, InvalidEventError, MalformedError
 from ledger.events.flat_keys import is_personal_key
@@ -73,25 +73,26 @@ def command(
 
     with open_ledger(settings) as ledger:
         proven = ledger.append(event=flat)
+    with reporting(f"the event {proven.event_id} is in the log, at leaf index {proven.leaf_index}"):
         if receipt is not None:
             proven.save(receipt, include_personal=with_personal)
             say(f"the receipt is in {receipt}; `logproof verify receipt {receipt} --key ...` verifies it anywhere")
-    write_record(
-        {
-            "outcome": proven.outcome.name.lower(),
-            "event_id": proven.event_id,
-            "leaf_index": proven.leaf_index,
-            "tree_size": proven.checkpoint.tree_size,
-            "root_hash": proven.checkpoint.root_hash.hex(),
-            "level": proven.level.label,
-        },
-        output_format,
-    )
+        write_record(
+            {
+                "outcome": proven.outcome.name.lower(),
+                "event_id": proven.event_id,
+                "leaf_index": proven.leaf_index,
+                "tree_size": proven.checkpoint.tree_size,
+                "root_hash": proven.checkpoint.root_hash.hex(),
+                "level": proven.level.label,
+            },
+            output_format,
+        )
 
 
 def _flat_event(event: str | None, fields: dict[str, object]) -> dict[str, object]:
     given = {name: value for name, value in fields.items() if value}
-    if event is None and not given and sys.stdin.isatty():
+    if event is None and not given and (sys.stdin is None or sys.stdin.isatty()):
         raise click.UsageError("name an action, or give the event as JSON")
     is_action = (
         event is not None and event != "-" and not event.endswith(".json") and not event.lstrip().startswith("{")

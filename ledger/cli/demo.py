@@ -126,7 +126,7 @@ class _Demo:
             f"passed {passed} of {len(verdict.checks)} steps",
             started,
         )
-        if verdict.verdict != "verified" or passed != len(verdict.checks):
+        if verdict.verdict != "verified":
             click.echo(f"NOT VERIFIED: the server says {verdict.verdict} of entry {verdict.leaf_index}", err=True)
             raise click.exceptions.Exit(ExitCode.VERIFICATION_FAILED)
 

@@ -6,12 +6,14 @@ every check which the given trust inputs allow has passed.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 import click
 
+from ledger.cli.output import OutputError, describe_os_error
 from ledger.errors import (
     ApiKeyNotFoundError,
     AppendsUnansweredError,
@@ -25,6 +27,7 @@ from ledger.errors import (
     EventIdReusedError,
     EventTooLargeError,
     FieldViolation,
+    FilePermissionsError,
     ForkError,
     IncompleteEvidenceError,
     IndexBeyondTreeError,
@@ -45,7 +48,9 @@ from ledger.errors import (
     ShuttingDownError,
     StalledError,
     StateError,
+    StateUnreadableError,
     StorageError,
+    StorageFormatError,
     TooManyLoginsError,
     UnsupportedError,
     VerificationError,
@@ -123,6 +128,7 @@ _BY_CLASS: Final[tuple[tuple[type[LedgerError], ExitCode], ...]] = (
     (BufferFullError, ExitCode.UNREACHABLE),
     (AppendsUnansweredError, ExitCode.UNREACHABLE),
     (StateError, ExitCode.STORAGE),
+    (StateUnreadableError, ExitCode.STORAGE),
     (StorageError, ExitCode.STORAGE),
 )
 
@@ -130,6 +136,12 @@ _BY_CLASS: Final[tuple[tuple[type[LedgerError], ExitCode], ...]] = (
 _HINTS: Final[dict[type[LedgerError], str]] = {
     InvalidCredentialsError: "give a live API key of this log with --api-key-file FILE or LOGPROOF_API_KEY; "
     "the log's administrator makes them",
+}
+
+# What the server says of its own storage: its class stands for ours alone, and its status is that of input, too.
+_BY_REMOTE_REASON: Final = {
+    FilePermissionsError.reason: ExitCode.STORAGE,
+    StorageFormatError.reason: ExitCode.STORAGE,
 }
 
 # For what the server says with a reason that this version does not know.
@@ -150,11 +162,14 @@ _BY_STATUS: Final = {
     "DATA_LOSS": ExitCode.STORAGE,
 }
 
+# A disk that fails or is full is not what was given wrong.
+_DISK_FAULTS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
 
 def ending_of(error: Exception) -> Ending | None:
     """Return how a command ends with this error; None for one that nobody foresaw."""
     if isinstance(error, RemoteError):
-        code = _BY_STATUS.get(error.code, ExitCode.INTERNAL)
+        code = _BY_REMOTE_REASON.get(error.remote_reason) or _BY_STATUS.get(error.code, ExitCode.INTERNAL)
         return Ending(code, _with_violations(error.message, error.violations), error.hint, error.remote_reason)
     if isinstance(error, LedgerError):
         return _ending_of_ours(error)
@@ -166,14 +181,15 @@ def ending_of(error: Exception) -> Ending | None:
 
 
 def _ending_of_pythons(error: Exception) -> Ending | None:
+    if isinstance(error, OutputError):
+        return Ending(ExitCode.STORAGE, str(error), "", "OUTPUT")
     if isinstance(error, UnicodeError):
         return Ending(
             ExitCode.BAD_INPUT, f"a setting or a file holds what is no text in UTF-8: {error}", "", "NOT_TEXT"
         )
     if isinstance(error, OSError) and error.strerror is not None:
-        # A full disk names no file.
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return Ending(ExitCode.BAD_INPUT, where + error.strerror, "", "FILE")
+        code = ExitCode.STORAGE if error.errno in _DISK_FAULTS else ExitCode.BAD_INPUT
+        return Ending(code, describe_os_error(error), "", "FILE")
     return None
 
 

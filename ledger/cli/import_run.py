@@ -8,14 +8,17 @@ log and not what it holds, the record is counted apart, and the words say so.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self, TypeAlias
+from typing import IO, Final, NoReturn, Self, TypeAlias
 
 from ledger.cli.import_sources import WHOLE_FILE, SourceRecord
 from ledger.cli.output import say
@@ -121,10 +124,18 @@ class RejectFile:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
         except OSError as problem:
+            self._abandon()
             raise InvalidRequestError(
                 [FieldViolation("rejects", f"{self._path} cannot be written: {problem.strerror}")],
                 hint="name a file that can be written, with --rejects FILE",
             ) from problem
+
+    def _abandon(self) -> None:
+        """Close the file, which would fail once more to write what it could not."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
 
 
 class Import:
@@ -236,8 +247,37 @@ class Import:
 
 
 def _readable(raw: bytes) -> object:
-    """Return the record as JSON where it is, so that it can be mended and imported again; else the begin of its text."""
+    """Return the record so that it can be mended and imported again.
+
+    As JSON where it comes back as it was; as its text where it is JSON that would come back as something else; else the
+    begin of its text.
+    """
     try:
-        return json.loads(raw)
+        return json.loads(raw, object_pairs_hook=_unique, parse_float=_exact, parse_constant=_refuse)
+    except _AltersError:
+        return raw.decode("utf-8", "backslashreplace")
     except (ValueError, RecursionError):
         return raw[:_SHOWN_CHARACTERS].decode("utf-8", "backslashreplace")
+
+
+class _AltersError(Exception):
+    """Read and written again, the record would say something else."""
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _AltersError
+    return found
+
+
+def _exact(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or Decimal(repr(number)) != Decimal(text):
+        raise _AltersError
+    return number
+
+
+def _refuse(_constant: str) -> NoReturn:
+    # NaN and the infinities are no JSON.
+    raise _AltersError

@@ -85,13 +85,15 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     """Return the files to read, in order: those named, and in each folder those with an ending of JSON or gzipped JSON.
 
     Raises:
-        click.UsageError: A path does not exist, a folder holds no such file, or stdin is named twice.
+        click.UsageError: A path does not exist, a folder holds no such file, or stdin is closed or named twice.
     """
     files: list[Path] = []
     for path in paths:
         if path == STDIN:
             if path in files:
                 raise click.UsageError("- stands for stdin, which can be read once")
+            if sys.stdin is None:
+                raise click.UsageError("- stands for stdin, which is closed")
             files.append(path)
             continue
         if not path.exists():

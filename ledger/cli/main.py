@@ -18,7 +18,7 @@ import click
 
 from ledger import __version__
 from ledger.cli.exit_codes import Ending, ExitCode, ending_of
-from ledger.cli.output import printable, say
+from ledger.cli.output import hold_descriptors, printable, say, settle_streams
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("serve", "Run a server."),
@@ -94,7 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The arguments; None for those of this process.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    return int(_run(given, debug=given[:1] == ["--debug"]))
+    hold_descriptors()
+    code = int(_run(given, debug=given[:1] == ["--debug"]))
+    settle_streams()
+    return code
 
 
 def _run(given: list[str], *, debug: bool) -> int:
@@ -109,8 +112,6 @@ def _run(given: list[str], *, debug: bool) -> int:
         say("interrupted")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Python would fail once more when it flushes stdout at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.PIPE_CLOSED
     except Exception as error:  # noqa: BLE001 - the last place that can turn it into words
         return _report(error, debug=debug)

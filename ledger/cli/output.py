@@ -1,7 +1,8 @@
 """Data on stdout, words on stderr.
 
 The rule that must not break: what a program reads from stdout is data in the format it asked for, and nothing else
-ever goes there; what comes from a log is shown so that it cannot act, neither on a terminal nor in a spreadsheet.
+ever goes there; what comes from a log is shown so that it cannot act, neither on a terminal nor in a spreadsheet; and
+words that cannot be written change nothing of what a command does.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import Final
 
@@ -30,15 +33,73 @@ class Format(Enum):
     CSV = "csv"
 
 
+class OutputError(Exception):
+    """What a command was to do is done, and what came of it could not be written."""
+
+
 def say(message: str) -> None:
-    """Print words for people, on stderr."""
-    click.echo(message, err=True)
+    """Print words for people, on stderr; where that cannot be written, nothing."""
+    with suppress(OSError, ValueError):
+        click.echo(message, err=True)
 
 
 def write_data(data: bytes) -> None:
-    """Print bytes as they are, on stdout."""
+    """Print bytes as they are, on stdout; nothing where whoever started the command closed it."""
+    if sys.stdout is None:
+        return
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+
+
+@contextmanager
+def reporting(done: str) -> Iterator[None]:
+    """Write what came of something that is done and cannot be taken back.
+
+    Args:
+        done: What is done, in words.
+
+    Raises:
+        OutputError: The writing failed; says that it is done all the same.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{done}; but this could not be written: {describe_os_error(error)}") from error
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return what went wrong, with the file where it is known: a full disk names none."""
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror}"
+
+
+def settle_streams() -> None:
+    """Make Python's own flush at its end succeed, which would put another exit code in the place of ours."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+                os.dup2(null, stream.fileno())
+                os.close(null)
+
+
+def hold_descriptors() -> None:
+    """Fill the numbers of standard streams that are closed, which a file or a socket would be given otherwise.
+
+    Whatever then wrote to such a stream, a library's own log say, would write into that file.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - its only form
 
 
 def write_records(records: Sequence[Mapping[str, object]], output_format: Format, columns: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ def progress_bar(label: str, total: int | None, *, of_bytes: bool = False) -> It
         total: When it is done; None where that is not known.
         of_bytes: Whether bytes are counted.
     """
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda _done: None
         return
     # Loaded on a terminal only: it costs more than the rest of a short command.

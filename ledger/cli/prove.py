@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ledger.cli.numbers import Number
 from ledger.cli.output import say, write_data
 from ledger.cli.settings import Settings, client_options
 from ledger.cli.which import Which, entry_options
@@ -28,7 +29,7 @@ def command() -> None:
 @entry_options(several=False)
 @click.option(
     "--size",
-    type=click.IntRange(min=1, max=MAX_TREE_SIZE),
+    type=Number(min=1, max=MAX_TREE_SIZE),
     default=None,
     metavar="SIZE",
     help="Tree size; by default the newest.",
@@ -88,8 +89,8 @@ def prove_inclusion(
 
 
 @command.command("consistency")
-@click.argument("first", type=click.IntRange(min=1, max=MAX_TREE_SIZE))
-@click.argument("second", type=click.IntRange(min=1, max=MAX_TREE_SIZE), required=False)
+@click.argument("first", type=Number(min=1, max=MAX_TREE_SIZE))
+@click.argument("second", type=Number(min=1, max=MAX_TREE_SIZE), required=False)
 @click.option("--format", "output_format", type=click.Choice(["json"]), default="json", help="The proof in JSON.")
 @_out_option
 @client_options

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -168,6 +167,5 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
 
 
 def _say(line: str) -> None:
-    # At once, because a program may wait for it.
+    # At once, because a program may wait for it: `echo` flushes.
     click.echo(line)
-    sys.stdout.flush()

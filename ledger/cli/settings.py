@@ -16,9 +16,10 @@ from typing import Final
 
 import click
 
+from ledger.cli.files import read_setting
 from ledger.cli.output import Format
 from ledger.client.options import DEFAULT_ADDRESS, DEFAULT_LOG, Options, options_from_env
-from ledger.errors import FieldViolation, InvalidRequestError
+from ledger.errors import FieldViolation, InvalidRequestError, MalformedError
 
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 """Time that one call may take with all its retries, unless `--timeout` says otherwise."""
@@ -81,7 +82,7 @@ class Settings:
         if self.api_key_file is not None:
             if self.api_key:
                 raise click.UsageError("--api-key and --api-key-file are given both")
-            given["api_key"] = self.api_key_file.read_text("utf-8").strip()
+            given["api_key"] = read_setting(self.api_key_file).strip()
         for name, value in _from_file(environment).items():
             if given.get(name) is None and not environment.get(f"LOGPROOF_{name.upper()}"):
                 given[name] = value
@@ -151,9 +152,9 @@ def read_key(text: str) -> str:
     if text.count("+") >= _KEY_PLUSES:
         return text
     try:
-        return Path(text).read_text("utf-8").strip()
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        return read_setting(Path(text)).strip()
+    except (OSError, ValueError, MalformedError) as error:
+        why = "it is not text" if isinstance(error, ValueError) else getattr(error, "strerror", error)
         raise InvalidRequestError(
             [FieldViolation("key", f"{text!r} is neither a verifier key nor a file that can be read: {why}")],
             hint="a verifier key is NAME+HASH+KEY; `logproof log show` prints that of a log, and its operator confirms it",
@@ -202,7 +203,7 @@ def _from_file(environment: Mapping[str, str]) -> dict[str, str | float | Path |
         elif name == "api_key_file":
             # Not read where it is not needed: the environment goes before it.
             if not environment.get("LOGPROOF_API_KEY"):
-                found["api_key"] = _beside(path, value).read_text("utf-8").strip()
+                found["api_key"] = read_setting(_beside(path, value)).strip()
         elif name == "verifier_key":
             found[name] = _key_in_file(path, value)
         else:
@@ -216,14 +217,17 @@ def _key_in_file(config: Path, value: str) -> str:
 
 def _read_table(path: Path, *, required: bool) -> dict[str, object]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        table = tomllib.loads(read_setting(path))
     except (FileNotFoundError, NotADirectoryError):
         if required:
             raise
         return {}
     except tomllib.TOMLDecodeError as error:
         raise _bad_config(path, str(error)) from error
+    for name, value in table.items():
+        if isinstance(value, str) and "\0" in value:
+            raise _bad_config(path, f"{name} has a NUL character")
+    return table
 
 
 def _beside(config: Path, name: str) -> Path:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ledger.cli.numbers import Number
 from ledger.cli.output import Format, say, write_line, write_record
 from ledger.cli.settings import Settings, client_options
 from ledger.cli.verdicts import flat_event, leaf_record
@@ -21,7 +22,7 @@ _COLUMNS = (8, 27, 32, 24)
 @click.command()
 @click.option(
     "--since",
-    type=click.IntRange(min=0, max=MAX_TREE_SIZE),
+    type=Number(min=0, max=MAX_TREE_SIZE),
     metavar="INDEX",
     help=f"First entry; by default the last {_SHOWN_BEFORE} of now.",
 )

@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from ledger.cli.numbers import Number
 from ledger.merkle.ranges import MAX_TREE_SIZE
 
 _HASH_DIGITS: Final = 64
@@ -53,7 +54,7 @@ def _with_options(command: Callable[..., None], most: int) -> Callable[..., None
         indexes = index if isinstance(index, tuple) else () if index is None else (index,)
         command(which=_which(indexes, named_index, event_id, leaf_hash), **values)
 
-    kind = click.IntRange(min=0, max=MAX_TREE_SIZE)
+    kind = Number(min=0, max=MAX_TREE_SIZE)
     metavar = "[INDEX]" if most == 1 else "[INDEX]..."
     for parameter in reversed(
         (

@@ -10,10 +10,16 @@ import pytest
 from google.protobuf.message import Message
 
 from ledger import __version__
-from ledger.errors import InvalidCredentialsError, OverloadedError, PermissionMissingError
+from ledger.errors import (
+    FilePermissionsError,
+    InvalidCredentialsError,
+    OverloadedError,
+    PermissionMissingError,
+    StorageFormatError,
+)
 from ledger.evidence import parse_proofs, parse_receipt
 from ledger.notes import open_checkpoint
-from ledger.v1 import ledger_pb2
+from ledger.v1 import ledger_pb2, proof_pb2
 from tests.support.lying_server import LyingServer, copy_of, first_leaf_for_every_event, no_leaf, old_head
 from tests.unit.cli.conftest import Run
 
@@ -480,3 +486,75 @@ def test_several_entries_are_shown_by_their_indexes(server: LyingServer, run: Ru
     assert [line.split()[0] for line in table.out.splitlines()] == ["LEAF", "2", "0"]
     assert run("get", "2", "0", "--original").code == 2
     assert run("get", "2", "9").code == 3
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("number", ["\N{ARABIC-INDIC DIGIT FIVE}", "+1", "01", "1_0", " 1", "-1", "1.0"])
+def test_index_and_size_have_one_spelling(run: Run, number: str) -> None:
+    _append(run, 2)
+
+    for arguments in (("get", number), ("prove", "inclusion", "--index", number), ("prove", "consistency", number)):
+        ran = run(*arguments)
+        assert (ran.code, ran.out) == (2, "")
+
+
+def test_missing_section_is_incomplete_unless_that_is_allowed(run: Run, server: LyingServer) -> None:
+    _append(run, 1)
+
+    def erase(answer: Message) -> None:
+        if isinstance(answer, ledger_pb2.GetEntryResponse):
+            entries = [answer.entry]
+        elif isinstance(answer, ledger_pb2.ReadEntriesResponse | ledger_pb2.BatchGetEntriesResponse):
+            entries = list(answer.entries)
+        else:
+            return
+        for entry in entries:
+            entry.event.CopyFrom(proof_pb2.Section(state=proof_pb2.SECTION_STATE_ERASED))
+
+    server.lie = erase
+    ran = run("get", "0")
+    assert (ran.code, ran.out) == (3, "")
+    assert "the event section of entry 0 is erased by the word of the server" in ran.err
+    assert "--allow-incomplete" in ran.err
+    shown = ("prove", "inclusion", "--index", "0", "--format", "tlog-proof", "--show", "event")
+    assert run(*shown).code == 3
+    ran = run("get", "0", "--allow-incomplete", "--format", "json")
+    found = json.loads(ran.out)
+    assert (ran.code, found["is_incomplete"], found["event"]) == (0, True, None)
+    assert found["notes"][0] in ran.err
+    for command in (("get", "0", "0"), ("tail", "--no-follow")):
+        assert run(*command).code == 3
+        ran = run(*command, "--allow-incomplete", "--format", "ndjson")
+        assert (ran.code, json.loads(ran.out.splitlines()[0])["is_incomplete"]) == (0, True)
+
+
+def test_state_directory_that_cannot_be_used_is_storage(
+    run: Run, server: LyingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("file").write_text("")
+    monkeypatch.setenv("LOGPROOF_STATE", "file")
+    ran = run("head")
+    assert (ran.code, ran.out) == (74, "")
+    assert "LOGPROOF_STATE" in ran.err
+    monkeypatch.setenv("LOGPROOF_STATE", "state")
+    assert run("head").code == 0
+    (kept,) = Path("state").glob("*.checkpoint")
+    kept.unlink()
+    kept.mkdir()
+    assert run("append", "a.b").code == 74
+    kept.rmdir()
+    kept.write_bytes(bytes(1_000_001))
+    assert run("head").code == 74
+    assert server.log.leaves == []
+
+
+def test_fault_of_the_servers_storage_is_no_bad_input(run: Run, server: LyingServer) -> None:
+    for error in (FilePermissionsError("a key may be read by others"), StorageFormatError("of a newer version")):
+        server.failures = [error]
+        assert run("head").code == 74
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e10", "1e308", "86401", "0", "-1"])
+def test_time_that_no_call_can_have_is_bad_input(run: Run, seconds: str) -> None:
+    assert run("head", "--timeout", seconds).code == 2

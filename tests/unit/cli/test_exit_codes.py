@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import os
+
 import click
 import pytest
 
@@ -65,6 +68,7 @@ def test_every_error_has_an_ending(kind: type[LedgerError]) -> None:
         ("ContentUnprovenError", 3),
         ("StaleHeadError", 1),
         ("StateError", 74),
+        ("StateUnreadableError", 74),
         ("InvalidCredentialsError", 4),
         ("PermissionMissingError", 4),
         ("ServerUnreachableError", 5),
@@ -124,11 +128,30 @@ def test_wrong_usage_and_missing_files_are_bad_input() -> None:
         click.UsageError("no"),
         click.FileError("f"),
         FileNotFoundError(2, "No such file", "f"),
-        OSError(28, "No space left"),
+        PermissionError(13, "Permission denied", "f"),
     ):
         ending = ending_of(error)
         assert ending is not None
         assert ending.code == 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_disk_that_fails_is_no_bad_input(number: int) -> None:
+    ending = ending_of(OSError(number, os.strerror(number), "f"))
+
+    assert ending is not None
+    assert (ending.code, ending.message) == (74, f"f: {os.strerror(number)}")
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("FILE_PERMISSIONS", 74), ("STORAGE_FORMAT", 74), ("LOG_READ_ONLY", 2)],
+)
+def test_storage_of_the_server_is_told_apart_from_other_preconditions(reason: str, code: int) -> None:
+    ending = ending_of(RemoteError("refused", code="FAILED_PRECONDITION", remote_reason=reason))
+
+    assert ending is not None
+    assert ending.code == code
 
 
 def test_what_nobody_foresaw_has_no_ending() -> None:

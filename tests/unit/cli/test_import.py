@@ -353,3 +353,57 @@ def test_records_may_come_from_stdin(run: Run, monkeypatch: pytest.MonkeyPatch, 
     give_stdin()
     assert _counts(run, "-") == {"code": 0, "appended": 0, "already_there": 3, "refused": 0}
     assert run("import", "-", "-").code == 2
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"x":NaN}',
+        '{"x":-Infinity}',
+        '{"x":1e999}',
+        '{"action":"a.b","metadata":{"n":1,"n":2}}',
+        '{"x":[{"y":1,"y":1}]}',
+        '{"x":0.10000000000000000001}',
+    ],
+)
+def test_refused_record_that_json_would_alter_is_kept_as_its_text(run: Run, record: str) -> None:
+    _write("b.ndjson", [record])
+
+    assert run("import", "b.ndjson").code == 2
+    (line,) = Path("import-rejects.ndjson").read_text().splitlines()
+    reject = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert reject["record"] == record
+
+
+@pytest.mark.usefixtures("server")
+def test_refused_record_that_json_keeps_is_kept_as_json(run: Run) -> None:
+    _write("a.ndjson", ['{"x": [1.10, 1e3, -0.0, 12345678901234567890, "\\ud800"], "y": {"x": null}}'])
+
+    assert run("import", "a.ndjson").code == 2
+    (line,) = Path("import-rejects.ndjson").read_text().splitlines()
+    assert json.loads(line)["record"] == {
+        "x": [1.1, 1000.0, -0.0, 12345678901234567890, "\ud800"],
+        "y": {"x": None},
+    }
+
+
+@pytest.mark.usefixtures("server")
+def test_full_disk_below_the_file_of_rejects_is_told_with_its_name(run: Run) -> None:
+    _write("a.ndjson", ["{broken"])
+
+    ran = run("import", "a.ndjson", "--rejects", "/dev/full")
+    assert ran.code == 2
+    assert "/dev/full cannot be written: No space left on device" in ran.err
+    assert "--rejects FILE" in ran.err
+
+
+def test_refusal_of_records_that_were_not_sent_is_no_ones_fault_but_the_servers(run: Run, server: LyingServer) -> None:
+    _write("a.ndjson", [_line(number) for number in range(3)])
+    problem = BatchProblem(9999, InvalidEventError([FieldViolation("event.action", "is bad")]))
+    server.failures = [BatchInvalidError([problem], 10_000)]
+
+    ran = run("import", "a.ndjson")
+    assert (ran.code, ran.out) == (1, "")
+    assert "0 appended" in ran.err
+    assert server.log.leaves == []

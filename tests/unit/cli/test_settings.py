@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 import pytest
 
-from ledger.cli.settings import DEFAULT_TIMEOUT_SECONDS, Settings, config_path
+from ledger.cli.files import MAX_SETTING_BYTES
+from ledger.cli.settings import DEFAULT_TIMEOUT_SECONDS, Settings, config_path, read_key
 from ledger.client.options import DEFAULT_ADDRESS
-from ledger.errors import InvalidRequestError
+from ledger.errors import InvalidRequestError, MalformedError
 
 VKEY = "log.example/a+00000000+AQ=="
 
@@ -61,11 +62,34 @@ def test_verifier_key_may_be_text_or_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["adress = 'x'\n", "address = 5\n", "timeout = 'long'\n", "timeout = true\n", "not toml"]
+    "text",
+    [
+        "adress = 'x'\n",
+        "address = 5\n",
+        "timeout = 'long'\n",
+        "timeout = true\n",
+        "not toml",
+        'verifier_key = "log.example/a\\u0000+00000000+AQ=="\n',
+        'verifier_key = "a\\u0000b"\n',
+        'tls_ca = "a\\u0000b"\n',
+        'api_key_file = "a\\u0000b"\n',
+    ],
 )
 def test_wrong_configuration_is_refused_with_its_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidRequestError, match=r"config\.toml"):
         _settings(address="127.0.0.1:1").options(_config(tmp_path, text))
+
+
+def test_file_of_a_setting_is_read_no_further_than_a_setting_goes(tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    large.write_text(" " * MAX_SETTING_BYTES + "\n")
+
+    with pytest.raises(InvalidRequestError, match="has more than 65536 bytes"):
+        read_key(str(large))
+    with pytest.raises(MalformedError, match="has more than 65536 bytes"):
+        _settings(api_key_file=large).options({"LOGPROOF_ADDRESS": "127.0.0.1:1"})
+    with pytest.raises(MalformedError, match="has more than 65536 bytes"):
+        _settings().options({"LOGPROOF_CONFIG": str(large)})
 
 
 def test_configuration_that_is_asked_for_must_be_there(tmp_path: Path) -> None:

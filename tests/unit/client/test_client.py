@@ -775,9 +775,10 @@ def test_append_with_a_time_that_no_call_can_have_is_refused(
 
 
 def test_certificates_are_read_no_further_than_a_file_of_them_goes(server: LyingServer, tmp_path: Path) -> None:
-    for wrong in (Path("/dev/zero"), tmp_path / "missing", Path("a\0b")):
+    (tmp_path / "large").write_bytes(bytes(4 * 1024 * 1024 + 1))
+    for wrong in (tmp_path / "large", tmp_path / "missing", Path("a\0b")):
         ledger = Ledger(
-            server.address.replace("127.0.0.1", "localhost"),
+            server.address,
             verifier_key=server.verifier_key,
             tls_ca=wrong,
             state=tmp_path,
