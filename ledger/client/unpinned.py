@@ -12,6 +12,7 @@ from ledger.client.admin import Administration
 from ledger.client.connection import Connection
 from ledger.client.options import Options
 from ledger.client.sync import Ledger
+from ledger.errors import ContentMismatchError, InvalidRequestError
 
 
 def connect_unpinned(options: Options, *, connect: Callable[[Options], Connection] = Connection) -> Ledger:
@@ -25,11 +26,16 @@ def connect_unpinned(options: Options, *, connect: Callable[[Options], Connectio
         connect: Makes the connection.
 
     Raises:
-        LedgerError: The server refused, could not be reached in time, or stated no good key.
+        ContentMismatchError: The key that the server states is none of a log.
+        LedgerError: The server refused, or could not be reached in time.
     """
     admin = Administration(options, connect)
     try:
         stated = admin.stated_log(options.log)
     finally:
         admin.close()
-    return Ledger.from_options(replace(options, verifier_key=stated.verifier_key), pinned=False, connect=connect)
+    try:
+        return Ledger.from_options(replace(options, verifier_key=stated.verifier_key), pinned=False, connect=connect)
+    except InvalidRequestError as error:
+        # The caller's own settings passed when the options were made.
+        raise ContentMismatchError(f"what the server states of log {options.log} is no key: {error.message}") from error

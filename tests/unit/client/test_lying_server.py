@@ -10,6 +10,8 @@ import pytest
 from google.protobuf.message import Message
 
 from ledger.client import Ledger, Receipt, StaleHeadWarning
+from ledger.client.options import Options
+from ledger.client.unpinned import connect_unpinned
 from ledger.client.values import AppendOutcome, EntryView, HeadKind, Role, SectionState
 from ledger.errors import (
     BatchInvalidError,
@@ -31,7 +33,7 @@ from ledger.events.leaf import decode_leaf, encode_leaf
 from ledger.evidence import verify_fork_evidence
 from ledger.notes import Checkpoint, parse_verifier_key, sign_checkpoint
 from ledger.v1 import admin_pb2, ledger_pb2, proof_pb2
-from tests.support.lying_server import LyingServer, copy_of, first_leaf_for_every_event, old_head, truth
+from tests.support.lying_server import API_KEY, LyingServer, copy_of, first_leaf_for_every_event, old_head, truth
 from tests.support.sample_log import SampleLog
 
 Answer = ledger_pb2.EventResults
@@ -920,3 +922,12 @@ def test_refusal_of_what_was_not_sent_is_refused(server: LyingServer, ledger: Le
 
     with pytest.raises(ContentMismatchError, match="3 events were sent, and the server refuses one at position 9999"):
         ledger.append_batch([{"action": "a.b", "metadata": {"n": number}} for number in range(3)])
+
+
+def test_key_that_is_none_is_no_fault_of_the_caller(server: LyingServer, tmp_path: Path) -> None:
+    def garble(log: admin_pb2.Log) -> None:
+        log.verifier_key = "a+b+c"
+
+    server.lie = _answering_of_logs(garble)
+    with pytest.raises(ContentMismatchError, match="is no key"):
+        connect_unpinned(Options(server.address, api_key=API_KEY, state=tmp_path))
