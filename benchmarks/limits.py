@@ -104,7 +104,9 @@ def durable_commits(folder: Path, count: int) -> Timing:
         for index in range(count):
             tree, hashes = tree.extend([hashlib.sha256(index.to_bytes(8, "big")).digest()])
             after = HeadRecord(index + 1, tree.root(), tree.hashes, hashes[0], 1)
-            batch = EntryBatch(index, [bytes(160)], [bytes(166)], [bytes(91)], [b"%036d" % index], hashes, after)
+            batch = EntryBatch(
+                index, [bytes(160)], [bytes(166)], [bytes(91)], [b"%036d" % index], b"".join(hashes), after
+            )
             begin = time.perf_counter()
             with store.write() as transaction:
                 transaction.append(batch)

@@ -37,7 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LmdbStore]:
             ids = [b"%012d" % index for index in range(begin, begin + _BATCH)]
             column = [b"."] * _BATCH
             with opened.write() as transaction:
-                transaction.append(EntryBatch(begin, column, column, [b""] * _BATCH, ids, stored, after))
+                transaction.append(EntryBatch(begin, column, column, [b""] * _BATCH, ids, b"".join(stored), after))
         yield opened
 
 

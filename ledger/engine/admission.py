@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import NamedTuple
 
-from ledger.engine.requests import AppendRequest, EntryResult, NewEntry, Outcome
+from ledger.engine.kernel import Kernel
+from ledger.engine.requests import AppendedEntries, AppendRequest, EntryResult, NewEntry, Outcome
 from ledger.errors import (
     BatchConflictError,
     BatchProblem,
@@ -20,8 +20,8 @@ from ledger.errors import (
     LedgerError,
     MalformedError,
 )
-from ledger.events.commitments import EVENT_COMMIT_PREFIX, PERSONAL_COMMIT_PREFIX, SALT_SIZE
-from ledger.events.leaf import EVENT_TAG, PERSONAL_TAG, PREVIOUS_TAG, decode_leaf, leaf_prefix
+from ledger.events.commitments import SALT_SIZE
+from ledger.events.leaf import decode_leaf, leaf_prefix
 from ledger.events.wire import read_personal
 from ledger.merkle.compact import CompactRange
 from ledger.storage.api import EntryBatch, HeadRecord, ReadTransaction, SectionKind, WriteTransaction
@@ -39,9 +39,9 @@ class SealedEntries:
     """The new entries of a commit as they were stored, as columns of equal length."""
 
     first_index: int
-    leaves: Sequence[bytes] = ()
-    event_sections: Sequence[bytes] = ()
-    personal_sections: Sequence[bytes] = ()
+    leaves: list[bytes] = field(default_factory=list)
+    event_sections: list[bytes] = field(default_factory=list)
+    personal_sections: list[bytes] = field(default_factory=list)
 
     def result(self, slot: GroupSlot) -> EntryResult:
         """Return the result of an entry; without salts where another principal wrote it."""
@@ -57,6 +57,15 @@ class SealedEntries:
             self.personal_sections[position][:SALT_SIZE],
         )
 
+    def appended(self, begin: int, end: int) -> AppendedEntries:
+        """Return the results of the entries at positions [begin, end) of the group."""
+        return AppendedEntries(
+            self.first_index + begin,
+            self.leaves[begin:end],
+            self.event_sections[begin:end],
+            self.personal_sections[begin:end],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRequest:
@@ -70,8 +79,20 @@ class AdmittedRequest:
     slots: Sequence[GroupSlot | EntryResult]
     refused: Mapping[int, LedgerError] = field(default_factory=dict)
 
-    def results(self, sealed: SealedEntries) -> list[EntryResult]:
+    def results(self, sealed: SealedEntries) -> Sequence[EntryResult]:
         """Return the results, once the group is sealed."""
+        if not self.slots:
+            return []
+        first, last = self.slots[0], self.slots[-1]
+        # New events take the positions that follow. So where the first and the last are new, and as far apart as there
+        # are events, all between them are new.
+        if (
+            isinstance(first, GroupSlot)
+            and isinstance(last, GroupSlot)
+            and first.outcome is last.outcome is Outcome.APPENDED
+            and last.position - first.position == len(self.slots) - 1
+        ):
+            return sealed.appended(first.position, last.position + 1)
         return [slot if isinstance(slot, EntryResult) else sealed.result(slot) for slot in self.slots]
 
 
@@ -134,46 +155,37 @@ class Group:
         self._positions.update(own)
         return AdmittedRequest(slots, {problem.position: problem.error for problem in problems})
 
-    def write(self, transaction: WriteTransaction, before: HeadRecord) -> tuple[HeadRecord, SealedEntries]:
+    def write(
+        self, transaction: WriteTransaction, before: HeadRecord, kernel: Kernel
+    ) -> tuple[HeadRecord, SealedEntries]:
         """Seal the new entries, append them, and return the head after them."""
-        salts = self._random(2 * SALT_SIZE * len(self._entries))
         prefixes = {p: leaf_prefix(self.recorded_at, p, self._catalogue) for p in set(self._principals)}
-        previous = before.last_leaf_hash
-        leaves: list[bytes] = []
-        leaf_hashes: list[bytes] = []
-        events: list[bytes] = []
-        personals: list[bytes] = []
-        offset = 0
-        # The hot loop of the product: one pass, no call but the hash.
-        for (_, event, personal), principal in zip(self._entries, self._principals, strict=True):
-            salted = salts[offset : offset + SALT_SIZE] + event
-            events.append(salted)
-            commitment = sha256(EVENT_COMMIT_PREFIX + salted).digest()
-            leaf = prefixes[principal] + PREVIOUS_TAG + previous + EVENT_TAG + commitment
-            if personal:
-                salted = salts[offset + SALT_SIZE : offset + 2 * SALT_SIZE] + personal
-                leaf += PERSONAL_TAG + sha256(PERSONAL_COMMIT_PREFIX + salted).digest()
-                personals.append(salted)
-            else:
-                personals.append(b"")
-            previous = sha256(b"\x00" + leaf).digest()
-            leaves.append(leaf)
-            leaf_hashes.append(previous)
-            offset += 2 * SALT_SIZE
-        tree, hashes = CompactRange(before.tree_size, before.frontier).extend(leaf_hashes)
-        after = HeadRecord(tree.tree_size, tree.root(), tree.hashes, previous, self.recorded_at)
+        sealed = kernel.seal(
+            self._entries,
+            [prefixes[principal] for principal in self._principals],
+            self._random(2 * SALT_SIZE * len(self._entries)),
+            before.last_leaf_hash,
+            CompactRange(before.tree_size, before.frontier),
+        )
+        after = HeadRecord(
+            before.tree_size + len(self._entries),
+            sealed.root_hash,
+            sealed.frontier,
+            sealed.last_leaf_hash,
+            self.recorded_at,
+        )
         transaction.append(
             EntryBatch(
                 first_index=before.tree_size,
-                leaves=leaves,
-                event_sections=events,
-                personal_sections=personals,
+                leaves=sealed.leaves,
+                event_sections=sealed.event_sections,
+                personal_sections=sealed.personal_sections,
                 event_ids=[entry.event_id for entry in self._entries],
-                hashes=hashes,
+                hashes=sealed.hashes,
                 head=after,
             )
         )
-        return after, SealedEntries(before.tree_size, leaves, events, personals)
+        return after, SealedEntries(before.tree_size, sealed.leaves, sealed.event_sections, sealed.personal_sections)
 
     def _group_duplicate(self, principal: bytes, entry: NewEntry, position: int) -> GroupSlot:
         """Answer an id that an earlier request of the same group brought."""

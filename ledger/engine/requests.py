@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from ledger.errors import LedgerError
+from ledger.events.commitments import SALT_SIZE
 from ledger.events.event import Event
 from ledger.storage.api import ReadTransaction
 
@@ -46,6 +47,7 @@ class AppendRequest:
         entries: At least one.
         deadline: Boot-clock microseconds after which the request is dropped, or None.
         independent: Whether a refused entry leaves the others as they are.
+        size: Bytes of all sections.
     """
 
     key_id: str
@@ -53,11 +55,11 @@ class AppendRequest:
     entries: Sequence[NewEntry]
     deadline: int | None = None
     independent: bool = False
+    size: int = field(init=False, compare=False)
 
-    @property
-    def size(self) -> int:
-        """Return the bytes of all sections."""
-        return sum(len(entry.event) + len(entry.personal) for entry in self.entries)
+    def __post_init__(self) -> None:
+        """Count the bytes once; the queue asks for them when the request comes and when it is taken."""
+        object.__setattr__(self, "size", sum([len(event) + len(personal) for _, event, personal in self.entries]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,47 @@ class EntryResult(NamedTuple):
     leaf: bytes
     event_salt: bytes
     personal_salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AppendedEntries(Sequence[EntryResult]):
+    """The results of entries that are all new and follow on each other, as columns of equal length.
+
+    A batch is nearly always such; results by row are made only for who asks for them.
+
+    Attributes:
+        first_index: Leaf index of the first.
+        leaves: Leaves.
+        event_sections: Salt and event section.
+        personal_sections: Salt and personal section; empty bytes for none.
+    """
+
+    first_index: int
+    leaves: list[bytes]
+    event_sections: list[bytes]
+    personal_sections: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.leaves)
+
+    @overload
+    def __getitem__(self, place: int) -> EntryResult: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[EntryResult]: ...
+
+    def __getitem__(self, place: int | slice) -> EntryResult | Sequence[EntryResult]:
+        """Return a result, or several."""
+        if isinstance(place, slice):
+            return [self[position] for position in range(*place.indices(len(self)))]
+        position = range(len(self))[place]
+        return EntryResult(
+            Outcome.APPENDED,
+            self.first_index + position,
+            self.leaves[position],
+            self.event_sections[position][:SALT_SIZE],
+            self.personal_sections[position][:SALT_SIZE],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from ledger.auth.roles import Permission
 from ledger.clock import Clock
 from ledger.engine.admission import AdmittedRequest, Group, SealedEntries
 from ledger.engine.clockwatch import ClockWatch
+from ledger.engine.kernel import Kernel, installed_kernel
 from ledger.engine.records import CLOCK_CONFIRMED, FREEZE, KEY_PREFIX, Credential, fold
 from ledger.engine.requests import AdminRequest, AppendRequest, AppendResult, NewEntry, SignedHead
 from ledger.errors import (
@@ -40,7 +41,6 @@ from ledger.events.codec import encode_sections
 from ledger.events.event import Actor, ActorType, Authentication, Event, Outcome, Source
 from ledger.events.ids import ID_RANDOM_BYTES, RESERVED_ID_PREFIX, new_event_id
 from ledger.merkle.compact import CompactRange
-from ledger.merkle.hashing import hash_leaf
 from ledger.merkle.proofs import frontier
 from ledger.notes.checkpoint import Checkpoint, sign_checkpoint
 from ledger.notes.keys import Signer
@@ -78,9 +78,17 @@ class Sequencer:
     """Writes one log. Used by one thread at a time."""
 
     def __init__(
-        self, *, origin: str, store: Store, guard: Guard, clock: Clock, random: RandomSource, signer: Signer
+        self,
+        *,
+        origin: str,
+        store: Store,
+        guard: Guard,
+        clock: Clock,
+        random: RandomSource,
+        signer: Signer,
+        kernel: Kernel | None = None,
     ) -> None:
-        """Keep the parts; nothing is read until the first step."""
+        """Keep the parts; nothing is read until the first step. Without a kernel, that of this process is used."""
         self._origin = origin
         self._store = store
         self._guard = guard
@@ -88,6 +96,7 @@ class Sequencer:
         self._watch = ClockWatch(clock)
         self._random = random
         self._signer = signer
+        self._kernel = kernel if kernel is not None else installed_kernel()
 
     def step(self, requests: Sequence[Request]) -> StepResult:
         """Append what the requests ask for in one durable commit, and sign the head that covers it.
@@ -102,7 +111,9 @@ class Sequencer:
         with self._store.write() as transaction:
             before = require_head(transaction)
             decisions, group = self._prepare(transaction, before, requests)
-            after, sealed = group.write(transaction, before) if group else (before, SealedEntries(before.tree_size))
+            after, sealed = (
+                group.write(transaction, before, self._kernel) if group else (before, SealedEntries(before.tree_size))
+            )
         if group:
             self._read_back(before, after)
         head = self.sign(after)
@@ -224,8 +235,8 @@ class Sequencer:
             stored = require_head(snapshot)
             leaves = snapshot.leaves(before.tree_size, after.tree_size)
             start = CompactRange(before.tree_size, frontier(before.tree_size, snapshot.hashes))
-        derived, _ = start.extend([hash_leaf(leaf) for leaf in leaves])
-        if stored != after or derived.tree_size != after.tree_size or derived.root() != after.root_hash:
+        is_whole = len(leaves) == after.tree_size - before.tree_size
+        if stored != after or not is_whole or self._kernel.derive_root(leaves, start) != after.root_hash:
             raise CorruptionError(
                 f"after the commit of size {after.tree_size} the store does not read back as it was written",
                 hint="run `logproof fsck`; the log signs nothing until the cause is found",

@@ -54,3 +54,8 @@ def join_subtrees(hashes: Sequence[bytes]) -> bytes:
     for subtree in hashes[-2::-1]:
         root = hash_children(subtree, root)
     return root
+
+
+def split_hashes(packed: bytes) -> list[bytes]:
+    """Return hashes that stand one after another, 32 bytes each; the caller has checked the length."""
+    return [packed[offset : offset + HASH_SIZE] for offset in range(0, len(packed), HASH_SIZE)]

@@ -13,19 +13,17 @@ from typing import Final
 
 from ledger.engine import requests
 from ledger.engine.access import Caller
-from ledger.engine.requests import AppendResult, NewEntry
+from ledger.engine.kernel import Kernel, check_batch, installed_kernel
+from ledger.engine.requests import AppendedEntries, AppendResult, NewEntry
 from ledger.errors import (
     BatchConflictError,
     BatchInvalidError,
     BatchProblem,
     BatchTooLargeError,
     EventIdReusedError,
-    EventTooLargeError,
     IndexBeyondTreeError,
-    InvalidEventError,
     UnsupportedError,
 )
-from ledger.events.codec import check_sections
 from ledger.rpc.binding import Call, Later
 from ledger.rpc.checks import RequestChecks
 from ledger.rpc.convert import acknowledgement_message, add_acknowledgements, checkpoint_message
@@ -73,6 +71,7 @@ class Appends:
     def __init__(self, parts: Parts) -> None:
         """Keep the parts."""
         self._parts = parts
+        self.kernel = installed_kernel()
 
     def append(self, call: Call, request: ledger_pb2.AppendRequest) -> Later[ledger_pb2.AppendResponse]:
         """Append one event."""
@@ -84,7 +83,7 @@ class Appends:
         sections = request.sections
         call.events = max(len(sections), 1)
         self.check_options(request.log, request.options)
-        entries = _checked_batch(sections)
+        entries = _checked_batch(sections, self.kernel)
         submitted = self.queue(call, request.log, entries, request.options)
         return lambda: self._acknowledge_batch(submitted)
 
@@ -97,9 +96,10 @@ class Appends:
             LedgerError: It was refused; nothing is queued.
         """
         self.check_options(log, options)
-        event, personal = sections.event, sections.personal
-        event_id = check_sections(event, personal)
-        return self.queue(call, log, [NewEntry(event_id.encode(), event, personal)], options)
+        entries, refused = check_batch(self.kernel, [(sections.event, sections.personal)])
+        if refused:
+            raise refused[0]
+        return self.queue(call, log, entries, options)
 
     async def acknowledge(self, submitted: Submitted) -> ledger_pb2.AppendResponse:
         """Return the answer for one event, once it is durable.
@@ -122,7 +122,11 @@ class Appends:
             # The engine tells a single event's refusal as it is; in a batch it has a position, even in one of one.
             raise BatchConflictError([BatchProblem(0, error)], 1) from error
         response = ledger_pb2.AppendBatchResponse(checkpoint=checkpoint_message(result.head))
-        add_acknowledgements(response, result.entries)
+        packed = self.kernel.acknowledge(result.entries) if isinstance(result.entries, AppendedEntries) else None
+        if packed is None:
+            add_acknowledgements(response, result.entries)
+        else:
+            response.MergeFromString(packed)
         if submitted.proofs.are_wanted:
             await self._parts.workers.run(lambda: self.prove_entries(submitted.proofs, result, response))
         return response
@@ -239,21 +243,14 @@ def pairs_within_limits(sections: Sequence[ledger_pb2.EventSections]) -> list[tu
     return pairs
 
 
-def _checked_batch(sections: Sequence[ledger_pb2.EventSections]) -> list[NewEntry]:
+def _checked_batch(sections: Sequence[ledger_pb2.EventSections], kernel: Kernel) -> list[NewEntry]:
     """Return the entries of a batch, or refuse it with everything that is wrong with it."""
     if not sections:
         checks = RequestChecks()
         checks.refuse("sections", f"is empty; a batch has 1 to {MAX_BATCH_EVENTS} events")
         checks.finish()
     pairs = pairs_within_limits(sections)
-    try:
-        # The hot path: all are good.
-        return [NewEntry(check_sections(event, personal).encode(), event, personal) for event, personal in pairs]
-    except (InvalidEventError, EventTooLargeError):
-        problems = []
-        for position, (event, personal) in enumerate(pairs):
-            try:
-                check_sections(event, personal)
-            except (InvalidEventError, EventTooLargeError) as error:
-                problems.append(BatchProblem(position, error))
-        raise BatchInvalidError(problems, len(pairs)) from None
+    entries, refused = check_batch(kernel, pairs)
+    if refused:
+        raise BatchInvalidError([BatchProblem(position, error) for position, error in refused.items()], len(pairs))
+    return entries

@@ -8,8 +8,9 @@ from typing import Final
 from ledger.auth.roles import Role
 from ledger.engine.reader import EntryRead, SectionRead, SectionState, View
 from ledger.engine.records import Credential
-from ledger.engine.requests import EntryResult, Outcome, SignedHead
+from ledger.engine.requests import AppendedEntries, EntryResult, Outcome, SignedHead
 from ledger.engine.verification import EntryVerification, Verdict
+from ledger.events.commitments import SALT_SIZE
 from ledger.v1 import admin_pb2, ledger_pb2, proof_pb2
 
 VIEWS: Final = {
@@ -70,9 +71,21 @@ def acknowledgement_message(result: EntryResult) -> ledger_pb2.Acknowledgement:
 def add_acknowledgements(response: ledger_pb2.AppendBatchResponse, results: Sequence[EntryResult]) -> None:
     """Add what became of the events of a batch; built in place, which takes a quarter of the time of a list."""
     add = response.acknowledgements.add
-    for outcome, leaf_index, leaf, event_salt, personal_salt in results:
+    if isinstance(results, AppendedEntries):
+        outcome = ledger_pb2.APPEND_OUTCOME_APPENDED
+        rows = zip(results.leaves, results.event_sections, results.personal_sections, strict=True)
+        for leaf_index, (leaf, event, personal) in enumerate(rows, start=results.first_index):
+            add(
+                outcome=outcome,
+                leaf_index=leaf_index,
+                leaf=leaf,
+                event_salt=event[:SALT_SIZE],
+                personal_salt=personal[:SALT_SIZE],
+            )
+        return
+    for found, leaf_index, leaf, event_salt, personal_salt in results:
         add(
-            outcome=_OUTCOMES[outcome],
+            outcome=_OUTCOMES[found],
             leaf_index=leaf_index,
             leaf=leaf,
             event_salt=event_salt,

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ledger.engine.requests import AppendResult, NewEntry
-from ledger.errors import EventTooLargeError, InvalidEventError, LedgerError
-from ledger.events.codec import check_sections
+from ledger.engine.kernel import check_batch
+from ledger.engine.requests import AppendResult
+from ledger.errors import LedgerError
 from ledger.rpc.appends import Appends, Submitted, pairs_within_limits
 from ledger.rpc.binding import Call
 from ledger.rpc.convert import acknowledgement_message, checkpoint_message
@@ -51,14 +51,8 @@ class IndependentAppends:
             LedgerError: The whole message was refused; nothing is queued.
         """
         self._appends.check_options(log, request.options)
-        entries: list[NewEntry] = []
-        invalid: dict[int, LedgerError] = {}
         pairs = pairs_within_limits(request.events)
-        for position, (event, personal) in enumerate(pairs):
-            try:
-                entries.append(NewEntry(check_sections(event, personal).encode(), event, personal))
-            except (InvalidEventError, EventTooLargeError) as error:
-                invalid[position] = error
+        entries, invalid = check_batch(self._appends.kernel, pairs)
         submitted = self._appends.queue(call, log, entries, request.options, independent=True) if entries else None
         return SubmittedEvents(len(pairs), invalid, submitted)
 

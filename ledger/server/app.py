@@ -23,6 +23,7 @@ from ledger.clock import Clock, SystemClock
 from ledger.engine.access import Access
 from ledger.engine.administration import Administration
 from ledger.engine.directory import ADMIN_KEY, DEFAULT_LOG, SYSTEM_LOG, DataDirectory
+from ledger.engine.kernel import installed_kernel
 from ledger.engine.registry import Hooks, LogRegistry
 from ledger.engine.room import Room
 from ledger.engine.sequencer import RandomSource, StepResult
@@ -372,6 +373,7 @@ class LedgerServer:
         self._say(f"gRPC on {scheme}{serving.listen}")
         if serving.http is not None:
             self._say(f"HTTP on {scheme or 'http://'}{serving.http}: /healthz, /metrics")
+        self._say(f"kernel: {installed_kernel().name}")
         pin = ""
         for log in registry.open_logs():
             if log.name == DEFAULT_LOG:

@@ -62,7 +62,7 @@ class EntryBatch:
         event_sections: Salt (16 bytes) followed by the event section.
         personal_sections: Salt (16 bytes) followed by the personal section; empty bytes for none.
         event_ids: Event ids, ASCII, each new to the store.
-        hashes: The stored hashes that the leaves complete, in stored order.
+        hashes: The stored hashes that the leaves complete, in stored order, 32 bytes each, one after another.
         head: The head after the batch.
     """
 
@@ -71,7 +71,7 @@ class EntryBatch:
     event_sections: Sequence[bytes]
     personal_sections: Sequence[bytes]
     event_ids: Sequence[bytes]
-    hashes: Sequence[bytes]
+    hashes: bytes
     head: HeadRecord
 
 

@@ -32,6 +32,7 @@ from collections.abc import Sequence
 
 from ledger.errors import CorruptionError
 from ledger.events.ids import RESERVED_ID_PREFIX
+from ledger.merkle.hashing import split_hashes
 from ledger.merkle.ranges import stored_count
 from ledger.storage.api import EntryBatch, HeadRecord, StoreMeta
 
@@ -170,7 +171,7 @@ def decode_head(value: bytes) -> HeadRecord:
     return HeadRecord(
         tree_size=tree_size,
         root_hash=root_hash,
-        frontier=tuple(frontier[offset : offset + HASH_SIZE] for offset in range(0, len(frontier), HASH_SIZE)),
+        frontier=tuple(split_hashes(frontier)),
         last_leaf_hash=last_leaf_hash,
         last_recorded_at=last_recorded_at,
     )
@@ -214,7 +215,7 @@ def check_batch(batch: EntryBatch) -> int:
     if batch.head.tree_size != end:
         raise ValueError(f"the head of a batch that ends at {end} has tree size {batch.head.tree_size}")
     completed = stored_count(end) - stored_count(batch.first_index)
-    if len(batch.hashes) != completed or not all(len(value) == HASH_SIZE for value in batch.hashes):
+    if len(batch.hashes) != HASH_SIZE * completed:
         raise ValueError(f"leaves [{batch.first_index}, {end}) complete {completed} hashes of {HASH_SIZE} bytes")
     return count
 

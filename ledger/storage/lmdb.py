@@ -482,17 +482,17 @@ class _LmdbReader:
 
     @_mapped
     def leaves(self, begin: int, end: int) -> list[bytes]:
-        leaves: list[bytes] = []
         first = layout.encode_index(begin)
         with self._cursor(layout.LEAVES_TABLE) as cursor:
             if not cursor.set_key(first):
-                return leaves
+                return []
             # The range comes first, so that no row beyond it is read.
-            for index, (key, leaf) in zip(range(begin, end), cursor.iternext(), strict=False):
-                if key != layout.encode_index(index):
-                    break
-                leaves.append(leaf)
-        return leaves
+            rows = [row for _, row in zip(range(begin, end), cursor.iternext(), strict=False)]
+        expected = layout.encode_indexes(begin, len(rows))
+        found = [key for key, _ in rows]
+        if found != expected:
+            del rows[next(place for place, key in enumerate(expected) if found[place] != key) :]
+        return [leaf for _, leaf in rows]
 
     @_mapped
     def hashes(self, positions: Sequence[int]) -> list[bytes]:
@@ -633,7 +633,7 @@ class _LmdbWriter(_LmdbReader):
         self._append_hashes(stored_count(batch.first_index), batch.hashes)
         self._insert_event_ids(sorted(zip(layout.encode_event_ids(batch.event_ids), keys, strict=True)))
 
-    def _append_hashes(self, position: int, hashes: Sequence[bytes]) -> None:
+    def _append_hashes(self, position: int, hashes: bytes) -> None:
         """Add hashes from this position on; only the tail chunk is written anew."""
         number, slot = divmod(position, layout.HASHES_PER_CHUNK)
         with self._cursor(layout.HASHES_TABLE) as cursor:
@@ -643,7 +643,7 @@ class _LmdbWriter(_LmdbReader):
                 raise CorruptionError(f"the stored hashes end at position {end} instead of {position}")
             if not slot:
                 tail = b""
-            data = tail + b"".join(hashes)
+            data = tail + hashes
             chunks = [data[offset : offset + layout.CHUNK_SIZE] for offset in range(0, len(data), layout.CHUNK_SIZE)]
             if slot:
                 cursor.put(key, chunks.pop(0))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ledger.errors import CorruptionError, LedgerError, StorageError
+from ledger.merkle.hashing import split_hashes
 from ledger.merkle.ranges import stored_count
 from ledger.storage import layout
 from ledger.storage.api import (
@@ -213,7 +214,7 @@ class _MemoryWriter(_MemoryReader):
         tables.leaves += batch.leaves
         tables.event_sections += batch.event_sections
         tables.personal_sections += batch.personal_sections
-        tables.hashes += batch.hashes
+        tables.hashes += split_hashes(batch.hashes)
         tables.event_ids |= ids
         self.state = replace(self.state, head=batch.head)
 

@@ -29,11 +29,12 @@ from ledger.errors import (
 from ledger.events.codec import encode_sections
 from ledger.events.event import Event, Original, PersonalData
 from tests.support.engine_lab import KEY_ID, NOW, Altered, DoubtfulStore, Lab, answer_of, append_request, make_entry
+from tests.support.kernels import KERNELS, kernel_named
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
+@pytest.fixture(params=KERNELS)
+def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Lab:
+    return Lab(tmp_path, kernel=kernel_named(request.param))
 
 
 def test_new_events_get_contiguous_indexes_in_order(lab: Lab) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ledger.auth.roles import Role
 from ledger.clock import ManualClock
+from ledger.engine.kernel import Kernel
 from ledger.engine.records import Credential, key_created
 from ledger.engine.requests import AdminRequest, AppendRequest, AppendResult, NewEntry, SignedHead
 from ledger.engine.sequencer import SERVER_PRINCIPAL, Answer, Request, Sequencer, StepResult
@@ -87,7 +88,8 @@ def append_request(
 class Lab:
     """One log; after each step the whole log is checked against an independent tree."""
 
-    def __init__(self, folder: Path, store: Store | None = None) -> None:
+    def __init__(self, folder: Path, store: Store | None = None, kernel: Kernel | None = None) -> None:
+        self.kernel = kernel
         genesis = HeadRecord(0, EMPTY_ROOT, (), genesis_hash(ORIGIN), 0)
         self.clock = ManualClock(NOW)
         self.store: Store = store or MemoryStore.create(StoreMeta(ORIGIN, NOW), genesis)
@@ -108,6 +110,7 @@ class Lab:
             clock=self.clock,
             random=RepeatableRandom(len(self.heads).to_bytes(4, "big")),
             signer=self.signer,
+            kernel=self.kernel,
         )
 
     def step(self, *requests: Request) -> StepResult:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger.merkle.compact import CompactRange
-from ledger.merkle.hashing import EMPTY_ROOT, hash_leaf
+from ledger.merkle.hashing import EMPTY_ROOT, HASH_SIZE, hash_leaf, split_hashes
 from ledger.storage.api import EntryBatch, HeadRecord, ReadTransaction, SectionKind, StoreMeta, TableCounts
 
 META = StoreMeta(origin="logs.example.com/täst", created_at=1_700_000_000_000_000)
@@ -33,7 +33,7 @@ def make_batch(after: HeadRecord, count: int, *, label: str = "", filler: int = 
         event_sections=[f"event {label} {index}".encode() + extra for index in indexes],
         personal_sections=[f"personal {label} {index}".encode() + extra if index % 3 else b"" for index in indexes],
         event_ids=[f"id-{index:012}-{label}".encode() for index in indexes],
-        hashes=hashes,
+        hashes=b"".join(hashes),
         head=HeadRecord(
             tree_size=tree.tree_size,
             root_hash=tree.root(),
@@ -67,7 +67,7 @@ def read_content(transaction: ReadTransaction, batches: Sequence[EntryBatch]) ->
         events=transaction.sections(SectionKind.EVENT, range(size)),
         personal=transaction.sections(SectionKind.PERSONAL, range(size)),
         indexes=transaction.indexes_of([event_id for batch in batches for event_id in batch.event_ids]),
-        hashes=transaction.hashes(range(sum(len(batch.hashes) for batch in batches))),
+        hashes=transaction.hashes(range(sum(len(batch.hashes) for batch in batches) // HASH_SIZE)),
         records=transaction.records(""),
         counts=transaction.counts(),
     )
@@ -77,7 +77,7 @@ def content_of(batches: Sequence[EntryBatch], records: dict[str, bytes] | None =
     """Return what `read_content` must find when these batches and records, and nothing else, are stored."""
     leaves = [leaf for batch in batches for leaf in batch.leaves]
     personal = [section or None for batch in batches for section in batch.personal_sections]
-    hashes = [value for batch in batches for value in batch.hashes]
+    hashes = split_hashes(b"".join(batch.hashes for batch in batches))
     return Content(
         head=batches[-1].head if batches else GENESIS,
         leaves=leaves,
