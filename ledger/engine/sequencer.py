@@ -35,6 +35,7 @@ from ledger.errors import (
     LedgerError,
     LogReadOnlyError,
     PermissionMissingError,
+    StorageError,
 )
 from ledger.events.actions import CATALOGUE_VERSION
 from ledger.events.codec import encode_sections
@@ -155,7 +156,8 @@ class Sequencer:
         for request in requests:
             try:
                 answers.append(self._decide(transaction, request, group, known))
-            except CorruptionError:
+            except StorageError:
+                # A look-up that failed is no answer, and what it leaves undone must not be committed.
                 raise
             except LedgerError as error:
                 answers.append(error)

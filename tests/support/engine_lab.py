@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ledger.merkle.hashing import EMPTY_ROOT, hash_leaf
 from ledger.merkle.proofs import prove_consistency
 from ledger.merkle.verify import verify_consistency
 from ledger.notes.checkpoint import open_checkpoint
-from ledger.notes.keys import Ed25519Signer
+from ledger.notes.keys import Ed25519Signer, Ed25519Verifier
 from ledger.storage.api import HeadRecord, ReadTransaction, SectionKind, Store, StoreMeta, WriteTransaction
 from ledger.storage.guard import HighWaterGuard
 from ledger.storage.memory import MemoryStore
@@ -134,30 +134,38 @@ class Lab:
 
     def check_log(self) -> None:
         """Check every leaf, section, id and shown head of the log against the naive tree."""
-        with self.store.read() as snapshot:
-            head = snapshot.head()
-            assert head is not None
-            leaves = snapshot.leaves(0, head.tree_size + 1)
-            events = snapshot.sections(SectionKind.EVENT, range(head.tree_size))
-            personals = snapshot.sections(SectionKind.PERSONAL, range(head.tree_size))
-            assert len(leaves) == head.tree_size
-            previous, last_time = genesis_hash(ORIGIN), 0
-            for index, (data, event, personal) in enumerate(zip(leaves, events, personals, strict=True)):
-                leaf = decode_leaf(data)
-                assert leaf.previous == previous
-                assert leaf.recorded_at >= last_time
-                assert event is not None
-                assert commit_event(event[:SALT_SIZE], event[SALT_SIZE:]) == leaf.event_commitment
-                if personal is not None:
-                    assert commit_personal(personal[:SALT_SIZE], personal[SALT_SIZE:]) == leaf.personal_commitment
-                assert snapshot.indexes_of([check_sections(event[SALT_SIZE:], b"", internal=True).encode()]) == [index]
-                previous, last_time = hash_leaf(data), leaf.recorded_at
-            assert head.root_hash == mth([hash_leaf(leaf) for leaf in leaves])
-            for shown in self.heads:
-                opened = open_checkpoint(shown.note, self.signer.verifier).checkpoint
-                assert (opened.tree_size, opened.root_hash) == (shown.tree_size, shown.root_hash)
-                proof = prove_consistency(shown.tree_size, head.tree_size, snapshot.hashes)
-                verify_consistency(shown.tree_size, shown.root_hash, head.tree_size, head.root_hash, proof)
+        check_whole_log(self.store, self.heads, self.signer.verifier)
+
+
+def check_whole_log(store: Store, heads: Sequence[SignedHead], verifier: Ed25519Verifier) -> None:
+    """Check every leaf, section, id and shown head of a log against the naive tree."""
+    with store.read() as snapshot:
+        head = snapshot.head()
+        assert head is not None
+        leaves = snapshot.leaves(0, head.tree_size + 1)
+        events = snapshot.sections(SectionKind.EVENT, range(head.tree_size))
+        personals = snapshot.sections(SectionKind.PERSONAL, range(head.tree_size))
+        assert len(leaves) == head.tree_size
+        previous, last_time = genesis_hash(ORIGIN), 0
+        for index, (data, event, personal) in enumerate(zip(leaves, events, personals, strict=True)):
+            leaf = decode_leaf(data)
+            assert leaf.previous == previous
+            assert leaf.recorded_at >= last_time
+            assert event is not None
+            assert commit_event(event[:SALT_SIZE], event[SALT_SIZE:]) == leaf.event_commitment
+            if personal is None:
+                assert leaf.personal_commitment is None
+            else:
+                assert commit_personal(personal[:SALT_SIZE], personal[SALT_SIZE:]) == leaf.personal_commitment
+            assert snapshot.indexes_of([check_sections(event[SALT_SIZE:], b"", internal=True).encode()]) == [index]
+            previous, last_time = hash_leaf(data), leaf.recorded_at
+        assert head.last_leaf_hash == previous
+        assert head.root_hash == mth([hash_leaf(leaf) for leaf in leaves])
+        for shown in heads:
+            opened = open_checkpoint(shown.note, verifier).checkpoint
+            assert (opened.tree_size, opened.root_hash) == (shown.tree_size, shown.root_hash)
+            proof = prove_consistency(shown.tree_size, head.tree_size, snapshot.hashes)
+            verify_consistency(shown.tree_size, shown.root_hash, head.tree_size, head.root_hash, proof)
 
 
 def answer_of(answer: Answer) -> AppendResult:
