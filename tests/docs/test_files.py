@@ -49,7 +49,7 @@ def test_no_file_says_that_it_is_unfinished() -> None:
 def test_locks_name_no_package_index() -> None:
     locks = sorted((ROOT / ".ci").glob("*constraints*.txt"))
 
-    assert len(locks) == 3
+    assert len(locks) == 4
     for lock in locks:
         assert not re.search(r"://|^--(?:index|extra|find)", lock.read_text(), flags=re.MULTILINE), lock.name
 
