@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.children import needs_strace, run_python
+from tests.support.children import needs_strace, read_line, run_python, start_python
 from tests.support.served import Served
 from tests.support.sync_trace import SyncTrace, strace_command
 
@@ -86,8 +86,6 @@ for n in range({_APPENDS}):
 """
     out = tmp_path / "trace"
     (tmp_path / "store").mkdir()
-    from tests.support.children import read_line, start_python
-
     with start_python(program, tmp_path / "store", prefix=strace_command(needs_strace(), out)) as process:
         assert read_line(process) == "begin"
         trace = SyncTrace(out)
@@ -108,8 +106,12 @@ try:
     engine.LmdbStore.open(Path(sys.argv[1]), map_size=1 << 20)
 except Exception as error:
     print(type(error).__name__)
+    print("has " + error.message.partition(" has ")[2])
 else:
     print("opened")
 """
     for number, flag in enumerate(("sync", "metasync")):
-        assert run_python(program, tmp_path / f"store{number}", flag).strip() != "opened"
+        assert run_python(program, tmp_path / f"store{number}", flag).splitlines() == [
+            "StorageError",
+            f"has {flag}=False: every commit must be synced{' with its meta page' * (flag == 'metasync')}",
+        ]
