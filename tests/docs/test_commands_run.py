@@ -6,21 +6,33 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 from tests.support.certificates import Authority
-from tests.support.documentation import ROOT, shell_lines
-from tests.support.served import Served
+from tests.support.documentation import ROOT, pages, shell_lines
+from tests.support.served import Served, free_port
 
 pytestmark = pytest.mark.ci
 
 _EVENT_ID = "019c7b75-22bb-7001-8203-040506070809"
 _SAMPLE = ROOT / "tests" / "data" / "cloudtrail-sample.json"
+
+
+def program_folder(folder: Path) -> Path:
+    """Make a folder in which `logproof` is this program, and return it."""
+    commands = folder / "commands"
+    commands.mkdir(parents=True)
+    program = commands / "logproof"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ledger.cli.main "$@"\n')
+    program.chmod(0o755)
+    return commands
 
 
 class Shell:
@@ -35,14 +47,9 @@ class Shell:
             "/srv/backups": str(folder / "backups"),
             "127.0.0.1:7650": served.address,
         }
-        commands = folder / "commands"
-        commands.mkdir(parents=True)
-        program = commands / "logproof"
-        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ledger.cli.main "$@"\n')
-        program.chmod(0o755)
         self.environment = {
             **os.environ,
-            "PATH": f"{commands}:{os.environ['PATH']}",
+            "PATH": f"{program_folder(folder)}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "LOGPROOF_ADDRESS": served.address,
             "LOGPROOF_API_KEY": served.api_key,
@@ -143,16 +150,37 @@ def _key_to_change(shell: Shell, line: str) -> str:
     return key_id
 
 
-@pytest.mark.parametrize("clients", [False, True])
-def test_the_documented_tls_start_serves(tmp_path: Path, clients: bool) -> None:
+_SERVE_LINES = sorted({line for page in pages() for line in shell_lines(page) if line.startswith("logproof serve ")})
+
+
+@pytest.mark.parametrize("line", _SERVE_LINES)
+def test_every_documented_start_of_a_server_serves_and_ends_well(tmp_path: Path, line: str) -> None:
     authority = Authority(tmp_path)
-    server = authority.issue("server")
-    options = ["--tls-cert", str(server.certificate), "--tls-key", str(server.key)]
-    if clients:
-        options += ["--tls-client-ca", str(authority.certificate)]
-    served = Served(tmp_path, *options)
-    try:
-        assert f"https://{served.address}" in served.said
-        assert served.stop() == 0
-    finally:
-        served.close()
+    authority.issue("server")
+    shutil.copy(authority.certificate, tmp_path / "clients.pem")
+    port = str(free_port())
+    # The page's own words, but for its port, which another server may have here, and its folders.
+    here = line.replace("7650", port).replace("/srv/", f"{tmp_path}/")
+    if "--listen" not in line:
+        here += f" --listen 127.0.0.1:{port}"
+    environment = {**os.environ, "PATH": f"{program_folder(tmp_path)}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        ["sh", "-c", f"exec {here}"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        said = list(takewhile(lambda text: text != "ready\n", server.stdout))
+        server.send_signal(signal.SIGTERM)
+        _, errors = server.communicate(timeout=60)
+    assert server.returncode == 0, errors
+    assert any(f"https://0.0.0.0:{port}" in text if "--tls-cert" in line else port in text for text in said), said
+    assert (tmp_path / ("logproof" if "/srv/" in line else "data") / "logs" / "default").is_dir()
+
+
+def test_the_pages_show_how_to_start_a_server_plainly_with_tls_and_with_client_certificates() -> None:
+    options = {option for line in _SERVE_LINES for option in shlex.split(line) if option.startswith("--")}
+    assert {"--data", "--listen", "--guard-dir", "--origin-prefix", "--tls-cert", "--tls-client-ca"} <= options
