@@ -26,6 +26,7 @@ from ledger.errors import (
 from ledger.v1 import ledger_pb2
 from tests.support.calls import code_of, new_sections, told
 from tests.support.live_server import LiveServer, live_server
+from tests.support.served import run_logproof
 
 _OK = grpc.StatusCode.OK
 
@@ -277,3 +278,19 @@ def test_a_read_only_directory_is_told(mount: Path) -> None:
     refused = _refuses(mount, StorageError)
 
     assert "writable" in refused.hint
+
+
+def test_a_directory_that_became_read_only_ends_the_command_with_74_and_what_to_do(
+    mount: Path,
+) -> None:
+    _mount(mount, "size=1100m", "mode=700")
+    with live_server(mount / "data") as server:
+        assert code_of(lambda: server.ledger().Append(_append(new_sections()))) is _OK
+    subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+
+    done = run_logproof("serve", "--data", mount / "data", "--listen", "127.0.0.1:0")
+
+    assert done.returncode == 74
+    assert "Traceback" not in done.stderr
+    assert "Read-only file system" in done.stderr
+    assert "writable" in done.stderr
