@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,13 @@ def test_decision_records_are_numbered_without_gaps_and_say_what_was_decided_and
         assert text.startswith(f"# {int(record.name[:4])}. "), record.name
         for heading in ("## Context", "## Options", "## Decision", "## Costs"):
             assert f"\n{heading}\n" in text, f"{record.name} lacks {heading}"
+
+
+def test_every_tier_of_tests_is_defined_in_the_same_words_everywhere() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]
+    definitions = [marker.partition(": ")[2].partition("; .ci/run")[0] for marker in settings["markers"]]
+    definitions.append("what needs nothing but the clone, under 3 minutes on 2 cores")
+
+    for place in ("pyproject.toml", "docs/contributor.md", ".ci/run"):
+        text = " ".join((ROOT / place).read_text("utf-8").split())
+        assert [words for words in definitions if words not in text] == [], place
