@@ -19,7 +19,7 @@ def no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """Keep what the user of this machine has set, and has stored, out of the tests and safe from them."""
     with pytest.MonkeyPatch.context() as environment:
         for name in list(os.environ):
-            if name.startswith("LOGPROOF_") and name != "LOGPROOF_SHARED":
+            if name.startswith("LOGPROOF_") and not name.startswith(("LOGPROOF_SHARED", "LOGPROOF_LONG_")):
                 environment.delenv(name)
         home = tmp_path_factory.mktemp("home")
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
