@@ -35,12 +35,13 @@ from ledger.errors import (
     LedgerError,
     StorageError,
     StorageFormatError,
+    StorageFullError,
 )
 from ledger.events.leaf import genesis_hash
 from ledger.merkle.hashing import EMPTY_ROOT
 from ledger.notes.keys import Ed25519Signer, format_signer_key, parse_signer_key
 from ledger.storage.api import HeadRecord, StoreMeta
-from ledger.storage.files import sync_path
+from ledger.storage.files import storage_error, sync_path
 from ledger.storage.guard import HighWaterGuard
 from ledger.storage.lmdb import DEFAULT_MAP_SIZE, LmdbStore, create_store
 
@@ -57,6 +58,7 @@ FIRST_STORE = "store.1"
 _NEW_PREFIX = ".new-"
 _INTERRUPTED = "interrupted-"
 _LOG_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_NEW_LOG_BYTES = 4 * 1024**2
 _ORIGIN_PREFIX = re.compile(r"[!-*,-~]{1,200}")
 _IGNORED = {OWNER_LOCK, "lost+found"}
 
@@ -198,7 +200,26 @@ class DataDirectory:
             name: Name of the log.
             seed: 32 random bytes, the signing key.
             now_us: Microseconds UTC.
+
+        Raises:
+            StorageFullError: There is no room for it.
+            StorageError: It cannot be written.
         """
+        volume = os.statvfs(self.path)
+        free = volume.f_bavail * volume.f_frsize
+        if free < _NEW_LOG_BYTES:
+            # LMDB maps a file of locks that it does not allocate: where there is no page for it, the process would die.
+            raise StorageFullError(
+                f"{free} bytes are free on the volume of the data; a log is made with {_NEW_LOG_BYTES} at least",
+                hint="make room on that volume",
+                metadata={"freeBytes": str(free), "neededBytes": str(_NEW_LOG_BYTES)},
+            )
+        try:
+            self._create_log(name, seed, now_us)
+        except OSError as error:
+            raise storage_error(f"cannot make the log {name}", error) from error
+
+    def _create_log(self, name: str, seed: bytes, now_us: int) -> None:
         self.set_aside(name)
         origin = self.origin(name)
         signer = Ed25519Signer(origin, seed)

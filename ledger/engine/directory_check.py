@@ -13,9 +13,10 @@ from enum import Enum
 from ledger.engine.directory import SYSTEM_LOG, DataDirectory, is_log_name
 from ledger.engine.fsck import LogReport, check_log
 from ledger.engine.records import LOG_PREFIX, LogRecord
-from ledger.errors import CorruptionError, LedgerError, StorageError
+from ledger.errors import CorruptionError, LedgerError, StorageError, StorageFormatError
 from ledger.notes.keys import format_verifier_key
 from ledger.storage.api import Store
+from ledger.storage.guard import HighWaterGuard
 
 
 class Condition(Enum):
@@ -86,11 +87,13 @@ def check_stored_log(
     """
     # The guard is read before the store: a running server moves the store first.
     guard_value, faults, unreadable = None, list[str](), ""
+    report = LogReport(0, b"", (), ())
     try:
         guard_value = read_guard(directory, name)
-    except StorageError as error:
+    except (CorruptionError, StorageFormatError) as error:
         faults.append(error.message)
-    report = LogReport(0, b"", (), ())
+    except StorageError as error:
+        return LogCheck(name, report, (), error.message)
     try:
         with closing(directory.open_store(name, read_only=True)) as store:
             report = check_log(store, guard_value, lambda done, _total: progress(done))
@@ -111,11 +114,8 @@ def read_guard(directory: DataDirectory, name: str) -> tuple[int, bytes] | None:
     Raises:
         StorageError: It cannot be read.
     """
-    guard = directory.open_guard(name)
-    if guard is None:
-        return None
-    with closing(guard):
-        return guard.value
+    path = directory.guard_file(name)
+    return HighWaterGuard.peek(path, directory.origin(name)) if path.exists() else None
 
 
 def _record_faults(name: str, store: Store, stated: LogRecord | None) -> Iterator[str]:

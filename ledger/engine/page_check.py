@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from ledger.engine.findings import Finding, Impossible
+from ledger.engine.kernel import installed_kernel
 from ledger.errors import LedgerError, MalformedError
 from ledger.events.codec import check_sections
 from ledger.events.commitments import (
@@ -109,7 +110,9 @@ class _Page:
         previous, last_time = self._previous, self._last_time
         # Time of each first part of a leaf, up to the previous hash, that was read strictly; one commit shares one.
         times: dict[bytes, int] = {}
-        seen_hash, seen_id = self.leaf_hashes.append, self.event_ids.append
+        seen_hash = self.leaf_hashes.append
+        readable: list[int] = []
+        contents: list[tuple[bytes, bytes]] = []
         for index, (leaf, event, personal) in enumerate(zip(leaves, events, personals, strict=True), self._begin):
             content = personal_content = b""
             tail = b""
@@ -125,15 +128,22 @@ class _Page:
                 if recorded_at >= 0 and leaf.endswith(tail):
                     times[leaf[: -len(tail)]] = recorded_at
             if event is not None:
-                try:
-                    seen_id((index, check_sections(content, personal_content, internal=True).encode()))
-                except LedgerError as error:
-                    self.findings.append(
-                        Finding(Impossible.SECTION_DIFFERS, f"it is not strict: {error.message}", index)
-                    )
+                readable.append(index)
+                contents.append((content, personal_content))
             last_time = recorded_at if recorded_at >= 0 else last_time
             previous = sha256(LEAF_PREFIX + leaf).digest()
             seen_hash(previous)
+        self._check_contents(readable, contents)
+
+    def _check_contents(self, indexes: Sequence[int], contents: list[tuple[bytes, bytes]]) -> None:
+        known_ids = installed_kernel().check(contents)
+        for index, known_id, (event, personal) in zip(indexes, known_ids, contents, strict=True):
+            try:
+                # The kernel knows no entries of the server itself.
+                event_id = check_sections(event, personal, internal=True).encode() if known_id is None else known_id
+                self.event_ids.append((index, event_id))
+            except LedgerError as error:
+                self.findings.append(Finding(Impossible.SECTION_DIFFERS, f"it is not strict: {error.message}", index))
 
     def _look_closer(
         self,

@@ -110,20 +110,22 @@ class HighWaterGuard:
             CorruptionError: Neither slot is valid.
             StorageError: Missing, or cannot be read.
         """
-        try:
-            descriptor = os.open(path, os.O_RDWR)
-        except OSError as error:
-            raise storage_error(f"cannot open the guard {path}", error) from error
-        try:
-            blocks = [os.pread(descriptor, SLOT_SIZE, number * SLOT_SIZE) for number in (0, 1)]
-            newest = _newest_slot(path, blocks, origin)
-        except OSError as error:
-            os.close(descriptor)
-            raise storage_error(f"cannot read the guard {path}", error) from error
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return cls(path, origin, descriptor, newest)
+        return cls(path, origin, *_open(path, origin, os.O_RDWR))
+
+    @classmethod
+    def peek(cls, path: Path, origin: str) -> tuple[int, bytes]:
+        """Return what a guard's file remembers, without opening it for writing.
+
+        Args:
+            path: The file.
+            origin: Origin that it must have been made for.
+
+        Raises:
+            StorageError: As for `open`.
+        """
+        descriptor, newest = _open(path, origin, os.O_RDONLY)
+        os.close(descriptor)
+        return newest.value
 
     @property
     def value(self) -> tuple[int, bytes]:
@@ -192,6 +194,23 @@ class HighWaterGuard:
             # The other slot is untouched, and the next attempt writes this one again, whole.
             raise OutcomeUnknownError(f"cannot write the guard {self._path}: {error.strerror}") from error
         self._newest = slot
+
+
+def _open(path: Path, origin: str, flags: int) -> tuple[int, _Slot]:
+    """Return the descriptor of a guard's file, and its newest slot."""
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        raise storage_error(f"cannot open the guard {path}", error) from error
+    try:
+        blocks = [os.pread(descriptor, SLOT_SIZE, number * SLOT_SIZE) for number in (0, 1)]
+        return descriptor, _newest_slot(path, blocks, origin)
+    except OSError as error:
+        os.close(descriptor)
+        raise storage_error(f"cannot read the guard {path}", error) from error
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _write_fully(descriptor: int, data: bytes, offset: int) -> None:

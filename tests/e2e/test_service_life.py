@@ -23,8 +23,8 @@ from ledger.errors import (
     StorageFormatError,
     StorageFullError,
 )
-from ledger.v1 import ledger_pb2
-from tests.support.calls import code_of, new_sections, told
+from ledger.v1 import admin_pb2, ledger_pb2
+from tests.support.calls import code_of, failure, new_sections, told
 from tests.support.live_server import LiveServer, live_server
 from tests.support.served import run_logproof
 
@@ -272,6 +272,21 @@ def test_a_disk_that_is_full_at_creation_is_told_and_a_larger_one_is_used(mount:
         assert code_of(lambda: server.ledger().Append(_append(new_sections()))) is _OK
 
 
+def test_a_log_that_has_no_room_is_not_made_and_the_server_goes_on(mount: Path) -> None:
+    _mount(mount, "size=24m", "mode=700")
+    with live_server(mount / "data") as server:
+        free = os.statvfs(mount)
+        with (mount / "filling").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - 1024**2)
+        create = admin_pb2.CreateLogRequest(name="second")
+
+        refused = failure(lambda: server.admin().CreateLog(create))
+        (mount / "filling").unlink()
+
+        assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL")
+        assert code_of(lambda: server.admin().CreateLog(create)) is _OK
+
+
 def test_a_read_only_directory_is_told(mount: Path) -> None:
     _mount(mount, "size=1m", "mode=700", "ro")
 
@@ -294,3 +309,6 @@ def test_a_directory_that_became_read_only_ends_the_command_with_74_and_what_to_
     assert "Traceback" not in done.stderr
     assert "Read-only file system" in done.stderr
     assert "writable" in done.stderr
+    # What is read-only can still be checked.
+    checked = run_logproof("fsck", "--data", mount / "data")
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -198,6 +198,18 @@ def test_file_that_was_cut_is_corruption_and_does_not_kill_the_reader(path: Path
             LmdbStore.open(path, read_only=read_only)
 
 
+def test_file_that_was_cut_by_a_page_is_corruption_and_does_not_kill_the_reader(path: Path) -> None:
+    store = LmdbStore.open(path)
+    append(store, GENESIS, 100)
+    store.close()
+    whole = (path / "data.mdb").stat().st_size
+    for pages in (1, 2, whole // 4096 - 2):
+        os.truncate(path / "data.mdb", whole - pages * 4096)
+        for read_only in (False, True):
+            with pytest.raises(CorruptionError, match="was cut"):
+                LmdbStore.open(path, read_only=read_only)
+
+
 def test_file_that_is_no_store_is_refused(path: Path) -> None:
     (path / "data.mdb").write_bytes(b"Dear diary, " * 1000)
     with pytest.raises(StorageFormatError):
