@@ -30,14 +30,12 @@ from ledger.errors import (
     PermissionMissingError,
 )
 from ledger.merkle.hashing import hash_leaf
-from ledger.merkle.verify import verify_batch_inclusion, verify_consistency, verify_inclusion, verify_range
+from ledger.merkle.verify import verify_consistency, verify_inclusion, verify_range
 from ledger.v1 import ledger_pb2
 
 # Entries of one stream: each stream has to end within the time of a call.
 _WINDOW_ENTRIES = 16_384
 _INDEX_LIMIT = 1 << 63
-# Entries that one request may name.
-_BATCH_ENTRIES = 1000
 
 
 class Reading(Session):
@@ -80,39 +78,6 @@ class Reading(Session):
         notes = check_event_id(entry, event_id) if event_id is not None else ()
         head, _ = self._prove_leaf(entry.leaf_index, entry.leaf_hash, 0)
         return entry.under(head, *notes)
-
-    def get_batch(
-        self, leaf_indexes: Sequence[int], *, view: EntryView = EntryView.EVENT, allow_incomplete: bool = False
-    ) -> list[Entry]:
-        """Return the entries of these indexes in the order asked for, each verified, all under one head.
-
-        Args:
-            leaf_indexes: Their indexes, in any order, repeats included.
-            view: Which parts; personal data needs a credential with the personal grant.
-            allow_incomplete: Whether entries will do of which a section that was asked for is not shown, see `get`.
-
-        Raises:
-            IndexBeyondTreeError: An index is beyond the tree.
-            IncompleteEvidenceError: A section that was asked for is not shown.
-            VerificationError: Something in the answers does not hold.
-            LedgerError: The server refused, or could not be reached in time.
-        """
-        missing = sorted(set(leaf_indexes))
-        if not missing:
-            return []
-        if missing[0] < 0:
-            raise InvalidRequestError([FieldViolation("leaf_indexes", f"has {missing[0]}; indexes count from 0")])
-        head = self.checkpoint()
-        size = head.checkpoint.tree_size
-        if missing[-1] >= size:
-            raise IndexBeyondTreeError(f"entry {missing[-1]} is beyond the tree of size {size}")
-        found: dict[int, Entry] = {}
-        while missing:
-            batch = self._read_batch(missing[:_BATCH_ENTRIES], view, allow_incomplete=allow_incomplete)
-            self._verify_batch(batch, head)
-            found.update((entry.leaf_index, entry.under(head)) for entry in batch)
-            missing = missing[len(batch) :]
-        return [found[index] for index in leaf_indexes]
 
     def read_entries(
         self,
@@ -413,27 +378,6 @@ class Reading(Session):
         hashes = tuple(response.inclusion_proof.hashes)
         verify_inclusion(leaf_hash, leaf_index, head.checkpoint.tree_size, head.checkpoint.root_hash, hashes)
         return head if tree_size else self.mark_stale(head, trusted_size), hashes
-
-    def _read_batch(self, leaf_indexes: Sequence[int], view: EntryView, *, allow_incomplete: bool) -> list[ReadEntry]:
-        """Return the entries of these indexes, as many of the first as fit into an answer; at least one."""
-        request = ledger_pb2.BatchGetEntriesRequest(
-            log=self.log, leaf_indexes=leaf_indexes, view=ledger_pb2.EntryView.ValueType(view)
-        )
-        response = self._connection.call(lambda stubs: stubs.ledger.BatchGetEntries, request)
-        batch = [read_entry(entry, view, allow_incomplete=allow_incomplete) for entry in response.entries]
-        shown = [entry.leaf_index for entry in batch]
-        if not batch or shown != list(leaf_indexes[: len(batch)]):
-            raise ContentMismatchError(f"entries from {leaf_indexes[0]} on were asked for, and entries {shown} given")
-        return batch
-
-    def _verify_batch(self, batch: Sequence[ReadEntry], head: Head) -> None:
-        size = head.checkpoint.tree_size
-        request = ledger_pb2.BatchGetInclusionProofRequest(
-            log=self.log, leaf_indexes=[entry.leaf_index for entry in batch], tree_size=size
-        )
-        response = self._connection.call(lambda stubs: stubs.ledger.BatchGetInclusionProof, request)
-        leaves = [(entry.leaf_index, entry.leaf_hash) for entry in batch]
-        verify_batch_inclusion(leaves, size, head.checkpoint.root_hash, tuple(response.inclusion_proof.hashes))
 
     def _verify_range(self, begin: int, leaf_hashes: Sequence[bytes], head: Head) -> tuple[bytes, ...]:
         request = ledger_pb2.GetRangeProofRequest(

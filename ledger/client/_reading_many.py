@@ -1,4 +1,4 @@
-"""Many proofs at once, all verified under one head.
+"""Many entries or proofs at once, all verified under one head.
 
 The rule that must not break: one signature and one proof stand for what was asked for, so nothing of it is handed out
 of which anything does not hold.
@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ledger.client._reading import Reading
-from ledger.client._reads import ReadEntry
+from ledger.client._reads import ReadEntry, read_entry
 from ledger.client._shared_proof import SharedProof
 from ledger.client.trust import Head
-from ledger.client.values import EntryView, InclusionProof
+from ledger.client.values import Entry, EntryView, InclusionProof
 from ledger.errors import ContentMismatchError, FieldViolation, InvalidRequestError
 from ledger.v1 import ledger_pb2
 
@@ -22,7 +22,29 @@ _INDEX_LIMIT: Final = 1 << 63
 
 
 class ReadingMany(Reading):
-    """The reading half of a client, with proofs of many leaves at once."""
+    """The reading half of a client, with many entries or proofs at once."""
+
+    def get_batch(
+        self, leaf_indexes: Sequence[int], *, view: EntryView = EntryView.EVENT, allow_incomplete: bool = False
+    ) -> list[Entry]:
+        """Return the entries of these indexes in the order asked for, each verified, all under one head.
+
+        Args:
+            leaf_indexes: Their indexes, in any order, any number, repeats included.
+            view: Which parts; personal data needs a credential with the personal grant.
+            allow_incomplete: Whether entries will do of which a section that was asked for is not shown, see `get`.
+
+        Raises:
+            IndexBeyondTreeError: An index is beyond the tree.
+            IncompleteEvidenceError: A section that was asked for is not shown.
+            VerificationError: Something in the answers does not hold.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        entries = self._read_many(leaf_indexes, view, allow_incomplete=allow_incomplete)
+        if not entries:
+            return []
+        head, _ = self._prove_many({index: entry.leaf_hash for index, entry in entries.items()}, 0)
+        return [entries[index].under(head) for index in leaf_indexes]
 
     def prove_many(self, leaf_indexes: Sequence[int], *, tree_size: int = 0) -> list[InclusionProof]:
         """Return verified inclusion proofs of many leaves, all under one head.
@@ -37,7 +59,7 @@ class ReadingMany(Reading):
             VerificationError: A proof does not hold.
             LedgerError: The server refused, or could not be reached in time.
         """
-        entries = self._read_many(leaf_indexes)
+        entries = self._read_many(leaf_indexes, EntryView.LEAF, allow_incomplete=False)
         if not entries:
             return []
         head, proofs = self._prove_many({index: entry.leaf_hash for index, entry in entries.items()}, tree_size)
@@ -46,8 +68,10 @@ class ReadingMany(Reading):
             for index, entry in ((index, entries[index]) for index in leaf_indexes)
         ]
 
-    def _read_many(self, leaf_indexes: Sequence[int]) -> dict[int, ReadEntry]:
-        """Return the leaf of each index once."""
+    def _read_many(
+        self, leaf_indexes: Sequence[int], view: EntryView, *, allow_incomplete: bool
+    ) -> dict[int, ReadEntry]:
+        """Return the entry of each index once, its sections checked against its leaf."""
         wanted = sorted(set(leaf_indexes))
         if wanted and not 0 <= wanted[0] <= wanted[-1] < _INDEX_LIMIT:
             raise InvalidRequestError(
@@ -55,10 +79,22 @@ class ReadingMany(Reading):
             )
         entries: dict[int, ReadEntry] = {}
         while wanted:
-            given = self._read_batch(wanted[:_CALL_INDEXES], EntryView.LEAF, allow_incomplete=False)
+            given = self._read_batch(wanted[:_CALL_INDEXES], view, allow_incomplete=allow_incomplete)
             entries.update((entry.leaf_index, entry) for entry in given)
             wanted = wanted[len(given) :]
         return entries
+
+    def _read_batch(self, leaf_indexes: Sequence[int], view: EntryView, *, allow_incomplete: bool) -> list[ReadEntry]:
+        """Return the entries of these indexes, as many of the first as fit into an answer; at least one."""
+        request = ledger_pb2.BatchGetEntriesRequest(
+            log=self.log, leaf_indexes=leaf_indexes, view=ledger_pb2.EntryView.ValueType(view)
+        )
+        response = self._connection.call(lambda stubs: stubs.ledger.BatchGetEntries, request)
+        batch = [read_entry(entry, view, allow_incomplete=allow_incomplete) for entry in response.entries]
+        shown = [entry.leaf_index for entry in batch]
+        if not batch or shown != list(leaf_indexes[: len(batch)]):
+            raise ContentMismatchError(f"entries from {leaf_indexes[0]} on were asked for, and entries {shown} given")
+        return batch
 
     def _prove_many(self, leaf_hashes: Mapping[int, bytes], tree_size: int) -> tuple[Head, dict[int, SharedProof]]:
         """Return the head that covers the leaves, and for each the proof that it shares with its neighbours."""

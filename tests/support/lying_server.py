@@ -361,6 +361,8 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
         self, request: ledger_pb2.BatchGetEntriesRequest, context: grpc.ServicerContext
     ) -> ledger_pb2.BatchGetEntriesResponse:
         self._receive(request, context)
+        if max(request.leaf_indexes) >= len(self.log.leaves):
+            self._abort(context, IndexBeyondTreeError("an index is beyond the tree"))
         entries = [self.entry(index, request.view) for index in request.leaf_indexes[: self.batch_fits]]
         return self._send(ledger_pb2.BatchGetEntriesResponse(entries=entries, answered=len(entries)))
 
