@@ -15,9 +15,10 @@ Nothing is answered before 4, nothing is signed that was not read back from the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ledger.auth.api_keys import credentials_refused
@@ -29,8 +30,10 @@ from ledger.engine.kernel import Kernel, installed_kernel
 from ledger.engine.records import CLOCK_CONFIRMED, FREEZE, KEY_PREFIX, Credential, fold
 from ledger.engine.requests import AdminRequest, AppendRequest, AppendResult, NewEntry, SignedHead
 from ledger.errors import (
+    BatchConflictError,
     CorruptionError,
     DeadlinePassedError,
+    EventIdReusedError,
     InvalidCredentialsError,
     LedgerError,
     LogReadOnlyError,
@@ -68,11 +71,13 @@ class StepResult:
         answers: One for each request, in order.
         head: The newest signed head.
         appended: How many entries are new.
+        reused_ids: How many event ids came again with other bytes, by the key id of who sent them.
     """
 
     answers: Sequence[Answer]
     head: SignedHead
     appended: int
+    reused_ids: Mapping[str, int] = field(default_factory=dict)
 
 
 class Sequencer:
@@ -127,6 +132,7 @@ class Sequencer:
             ],
             head=head,
             appended=after.tree_size - before.tree_size,
+            reused_ids=_reused_ids(requests, decisions),
         )
 
     def sign(self, head: HeadRecord) -> SignedHead:
@@ -244,6 +250,20 @@ class Sequencer:
                 hint="run `logproof fsck`; the log signs nothing until the cause is found",
                 metadata={"treeSize": str(after.tree_size)},
             )
+
+
+def _reused_ids(requests: Sequence[Request], decisions: Sequence[AdmittedRequest | LedgerError]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for request, decision in zip(requests, decisions, strict=True):
+        if isinstance(decision, AdmittedRequest):
+            refused = [error for error in decision.refused.values() if isinstance(error, EventIdReusedError)]
+            if refused:
+                found[request.key_id] += len(refused)
+        elif isinstance(decision, EventIdReusedError):
+            found[request.key_id] += 1
+        elif isinstance(decision, BatchConflictError):
+            found[request.key_id] += len(decision.problems)
+    return found
 
 
 def require_head(transaction: ReadTransaction) -> HeadRecord:

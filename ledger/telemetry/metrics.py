@@ -82,6 +82,12 @@ class Metrics:
         self._refused = Counter(
             "logproof_events_refused", "Events refused, by reason of the error.", ["reason"], registry=self._registry
         )
+        self._reused = Counter(
+            "logproof_event_ids_reused",
+            "Event ids that came again with other bytes, by log and by the credential that sent them.",
+            ["log", "key_id"],
+            registry=self._registry,
+        )
         self._step = Histogram(
             "logproof_commit_duration_seconds",
             "Time from taking a group of requests to its signed head.",
@@ -123,11 +129,13 @@ class Metrics:
         self._registry.register(_CallCollector(running))
         self._registry.register(_CertificateCollector(certificates))
 
-    def stepped(self, log: str, appended: int, microseconds: int) -> None:
-        """Count a commit: how many entries it added, and how long it took."""
+    def stepped(self, log: str, appended: int, microseconds: int, reused_ids: Mapping[str, int]) -> None:
+        """Count a commit: how many entries it added, how long it took, and who sent ids again with other bytes."""
         self._appended.labels(log).inc(appended)
         self._step.observe(microseconds / _US_PER_SECOND)
         self._group.observe(appended)
+        for key_id, count in reused_ids.items():
+            self._reused.labels(log, key_id).inc(count)
 
     def refused(self, reason: str, events: int) -> None:
         """Count events that an append call brought and that were refused for this reason."""

@@ -54,7 +54,7 @@ def _labels_by_metric() -> dict[str, set[str]]:
         certificates=lambda: CertificateGauges(expires_at=1, are_refused=False),
         free_bytes=lambda: 1,
     )
-    metrics.stepped("default", 1, 1)
+    metrics.stepped("default", 1, 1, {"writerKey001": 1})
     metrics.refused("X", 1)
     metrics.called("m", "OK", 1)
     metrics.authentication_failed()

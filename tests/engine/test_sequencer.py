@@ -28,7 +28,17 @@ from ledger.errors import (
 )
 from ledger.events.codec import encode_sections
 from ledger.events.event import Event, Original, PersonalData
-from tests.support.engine_lab import KEY_ID, NOW, Altered, DoubtfulStore, Lab, answer_of, append_request, make_entry
+from tests.support.engine_lab import (
+    KEY_ID,
+    NOW,
+    OTHER_KEY_ID,
+    Altered,
+    DoubtfulStore,
+    Lab,
+    answer_of,
+    append_request,
+    make_entry,
+)
 from tests.support.kernels import KERNELS, kernel_named
 
 
@@ -94,6 +104,18 @@ def test_a_batch_with_a_conflict_is_refused_whole_and_names_all_positions(lab: L
         lab.append(make_entry(3), make_entry(1, text="x"), make_entry(4), make_entry(2, text="x"))
     assert [problem.position for problem in refused.value.problems] == [1, 3]
     assert lab.size == size
+
+
+def test_ids_that_come_again_with_other_bytes_are_counted_by_who_sent_them(lab: Lab) -> None:
+    lab.append(make_entry(1), make_entry(2))
+    other = make_entry(1, text="x")
+    step = lab.step(
+        append_request(other),
+        append_request(make_entry(3), other, make_entry(2, text="x"), other=True),
+        append_request(make_entry(4)),
+    )
+
+    assert step.reused_ids == {KEY_ID: 1, OTHER_KEY_ID: 2}
 
 
 def test_an_id_twice_in_a_batch_is_a_duplicate_of_the_first(lab: Lab) -> None:

@@ -10,9 +10,10 @@ def _text(metrics: Metrics) -> str:
 def test_a_commit_is_counted() -> None:
     metrics = Metrics(list)
 
-    metrics.stepped("default", 3, 2_000)
+    metrics.stepped("default", 3, 2_000, {"writerKey001": 2})
 
     assert 'logproof_entries_appended_total{log="default"} 3.0' in _text(metrics)
+    assert 'logproof_event_ids_reused_total{key_id="writerKey001",log="default"} 2.0' in _text(metrics)
     assert "logproof_commit_duration_seconds_sum 0.002" in _text(metrics)
     assert 'logproof_commit_entries_bucket{le="5.0"} 1.0' in _text(metrics)
 
