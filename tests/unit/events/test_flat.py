@@ -236,6 +236,7 @@ def test_any_object_is_accepted_with_nothing_lost_or_refused_with_a_field(flat: 
         ({"metadata": {"k": None}}, "metadata.k", "is null"),
         ({"metadata": {"k": [1]}}, "metadata.k", "is a list; it is text, a number, true or false"),
         ({"metadata": {"k": {}}}, "metadata.k", "is an object"),
+        ({"metadata": {5: "x"}}, "metadata.5", "is a key of another type; it is text"),
         ({"metadata": {"k": 1 << 63}}, "metadata.k", "is 9223372036854775808; it is -9223372036854775808 to"),
         ({"metadata": {"k": float("nan")}}, "metadata.k", "is nan"),
         ({"metadata": {"é": 1}}, r"metadata.\xe9", "it is a letter"),

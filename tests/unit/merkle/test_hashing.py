@@ -5,13 +5,19 @@ import hashlib
 import pytest
 
 from ledger.merkle import EMPTY_ROOT, HASH_SIZE, hash_children, hash_leaf
-from ledger.merkle.hashing import join_subtrees
+from ledger.merkle.hashing import join_subtrees, split_hashes
 from tests.support import naive_tree
 
 
 def test_the_empty_root_is_the_hash_of_nothing() -> None:
     assert EMPTY_ROOT.hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert len(EMPTY_ROOT) == HASH_SIZE
+
+
+def test_hashes_one_after_another_are_taken_apart() -> None:
+    hashes = [hash_leaf(b"a"), hash_leaf(b"b"), hash_leaf(b"c")]
+    assert split_hashes(b"".join(hashes)) == hashes
+    assert split_hashes(b"") == []
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"leaf", bytes(100_000)])
