@@ -72,27 +72,18 @@ class AdmittedRequest:
     """A request that the commit fulfils.
 
     Attributes:
-        slots: For each event that is not refused, a result, or where in the group it comes from.
+        slots: For each event that is not refused, a result, or where in the group it comes from; the positions alone
+            where all are new.
         refused: Of independent events, the errors of the others by position.
     """
 
-    slots: Sequence[GroupSlot | EntryResult]
+    slots: Sequence[GroupSlot | EntryResult] | range
     refused: Mapping[int, LedgerError] = field(default_factory=dict)
 
     def results(self, sealed: SealedEntries) -> Sequence[EntryResult]:
         """Return the results, once the group is sealed."""
-        if not self.slots:
-            return []
-        first, last = self.slots[0], self.slots[-1]
-        # New events take the positions that follow. So where the first and the last are new, and as far apart as there
-        # are events, all between them are new.
-        if (
-            isinstance(first, GroupSlot)
-            and isinstance(last, GroupSlot)
-            and first.outcome is last.outcome is Outcome.APPENDED
-            and last.position - first.position == len(self.slots) - 1
-        ):
-            return sealed.appended(first.position, last.position + 1)
+        if isinstance(self.slots, range):
+            return sealed.appended(self.slots.start, self.slots.stop)
         return [slot if isinstance(slot, EntryResult) else sealed.result(slot) for slot in self.slots]
 
 
@@ -126,7 +117,15 @@ class Group:
             BatchConflictError: It has several that are not independent, and ids among them are.
         """
         first_new = len(self._entries)
-        own: dict[bytes, int] = {}
+        positions = range(first_new, first_new + len(request.entries))
+        own = dict(zip([entry.event_id for entry in request.entries], positions, strict=True))
+        if len(own) == len(positions) and known.keys().isdisjoint(own) and self._positions.keys().isdisjoint(own):
+            # What nearly always is so: all are new.
+            self._entries += request.entries
+            self._principals += [request.principal] * len(positions)
+            self._positions.update(own)
+            return AdmittedRequest(positions)
+        own.clear()
         staged: list[NewEntry] = []
         slots: list[GroupSlot | EntryResult] = []
         problems: list[BatchProblem] = []

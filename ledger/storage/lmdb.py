@@ -535,7 +535,9 @@ class _LmdbReader:
         layout.check_event_ids(event_ids)
         keys = layout.encode_event_ids(event_ids)
         with self._cursor(layout.EVENT_IDS_TABLE) as cursor:
-            rows = dict(cursor.getmulti(keys))
+            last = cursor.key() if cursor.last() else b""
+            # Ids in order of time are above all that are stored, and need no look-up.
+            rows = dict(cursor.getmulti([key for key in keys if key <= last]))
         if not rows:
             return [None] * len(event_ids)
         values = (rows.get(key) for key in keys)
