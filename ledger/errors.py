@@ -218,7 +218,7 @@ class UnsupportedError(LedgerError):
 
 
 class QuotaExceededError(LedgerError):
-    """The credential has used up its own quota."""
+    """The credential has used up its own quota, or calls without one that of their address."""
 
     reason = "QUOTA_EXCEEDED"
 

@@ -90,7 +90,7 @@ _UNREACHABLE: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED"})
 def failure_of(error: grpc.RpcError | ledger_pb2.StreamError) -> Failure:
     """Return what decides whether the call, or the message of a stream, is made again."""
     details = _Details(error)
-    return Failure(details.code, details.reason, details.retry_after_seconds)
+    return Failure(details.code, details.reason, details.retry_after_seconds, details.message)
 
 
 def error_of(error: grpc.RpcError | ledger_pb2.StreamError, address: str) -> LedgerError:

@@ -19,6 +19,8 @@ LONGEST_DELAY_SECONDS: Final = 5.0
 # What may pass by itself. A full disk does not, within the time of a call.
 _PASSING: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED"})
 _NOT_PASSING: Final = frozenset({"STORAGE_FULL", "LOG_READ_ONLY"})
+# What gRPC says of a call that is too large, with the code of one for which there is no place now, which passes.
+_TOO_LARGE: Final = ("message larger than max", "metadata size exceeds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,13 @@ class Failure:
         code: Name of the status code.
         reason: Reason that the server gave; empty where it gave none.
         retry_after_seconds: How long the server asks to wait; None where it does not say.
+        message: What was said, which decides only where gRPC gave no reason.
     """
 
     code: str
     reason: str
     retry_after_seconds: float | None
+    message: str = ""
 
 
 def retry_delay(failure: Failure, attempt: int, remaining_seconds: float, jitter: Callable[[], float]) -> float | None:
@@ -50,10 +54,16 @@ def retry_delay(failure: Failure, attempt: int, remaining_seconds: float, jitter
     """
     if failure.code not in _PASSING or failure.reason in _NOT_PASSING:
         return None
-    if failure.code == "RESOURCE_EXHAUSTED" and failure.retry_after_seconds is None:
+    if failure.code == "RESOURCE_EXHAUSTED" and failure.retry_after_seconds is None and not _has_no_place(failure):
         return None
     doubled: float = min(FIRST_DELAY_SECONDS * 2 ** min(attempt - 1, 16), LONGEST_DELAY_SECONDS)
     delay = doubled * (0.5 + jitter() / 2)
     if failure.retry_after_seconds is not None:
         delay = max(delay, failure.retry_after_seconds)
     return delay if delay < remaining_seconds else None
+
+
+def _has_no_place(failure: Failure) -> bool:
+    """Return whether gRPC itself refused a call because too many run."""
+    message = failure.message.lower()
+    return not failure.reason and not any(text in message for text in _TOO_LARGE)

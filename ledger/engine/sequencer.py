@@ -72,12 +72,14 @@ class StepResult:
         head: The newest signed head.
         appended: How many entries are new.
         reused_ids: How many event ids came again with other bytes, by the key id of who sent them.
+        commit_us: Microseconds from when all was written to when it was durable, read back and signed.
     """
 
     answers: Sequence[Answer]
     head: SignedHead
     appended: int
     reused_ids: Mapping[str, int] = field(default_factory=dict)
+    commit_us: int = 0
 
 
 class Sequencer:
@@ -120,9 +122,11 @@ class Sequencer:
             after, sealed = (
                 group.write(transaction, before, self._kernel) if group else (before, SealedEntries(before.tree_size))
             )
+            written_at = self._clock.boottime_us()
         if group:
             self._read_back(before, after)
         head = self.sign(after)
+        committed_at = self._clock.boottime_us()
         return StepResult(
             answers=[
                 AppendResult(decision.results(sealed), head, decision.refused)
@@ -133,6 +137,7 @@ class Sequencer:
             head=head,
             appended=after.tree_size - before.tree_size,
             reused_ids=_reused_ids(requests, decisions),
+            commit_us=committed_at - written_at,
         )
 
     def sign(self, head: HeadRecord) -> SignedHead:

@@ -5,7 +5,8 @@ each kind of call has its own places, so that neither readers nor followers keep
 
 How long an append will take is reckoned from what is in progress and how quickly appends of its kind were finished of
 late (Little's law). What would take much longer than it has to is refused at once, with when to come back: so what is
-let in stays quick, however much more comes. A slow disk is no overload: where a commit takes long, so may an append.
+let in stays quick, however much more comes. A slow disk is no overload: where a commit takes long, so may an append;
+nor is a burst: how quickly a few calls came one after the other does not tell how quickly many are done at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from ledger.rpc.rules import Rule
 
 _LOOK_US: Final = 100_000
 _COMMITS_TO_WAIT: Final = 3
-_SMALL_COMMIT_ENTRIES: Final = 16
 _SMOOTHING: Final = 0.3
 _SHORTEST_RETRY_SECONDS: Final = 0.05
 _US_PER_SECOND: Final = 1_000_000
@@ -46,10 +46,18 @@ def lane_of(method: str, rule: Rule) -> Lane:
 
 @dataclass(slots=True)
 class _Pace:
-    """How quickly calls of one kind were finished of late, counting only the time in which there were any."""
+    """How quickly calls of one kind were finished of late, counting only what ran while there were enough at a time.
 
+    Attributes:
+        enough: How many have to run for their rate to tell what can be done.
+        to_count: How many of those that run are still to be counted: all from when there were enough, until as many
+            have ended; so the end of a burst, when fewer run, belongs to it.
+    """
+
+    enough: int
     running: int = 0
     of_credential: Counter[Hashable] = field(default_factory=Counter)
+    to_count: int = 0
     finished: int = 0
     busy_us: int = 0
     looked_at: int = 0
@@ -57,13 +65,27 @@ class _Pace:
 
     def pass_time(self, now: int) -> None:
         """Take note of the time since the last change."""
-        if self.running:
+        if self.to_count:
             self.busy_us += now - self.looked_at
         self.looked_at = now
         if self.busy_us >= _LOOK_US and self.finished:
             rate = self.finished * _US_PER_SECOND / self.busy_us
             self.per_second = _mixed(self.per_second, rate)
             self.finished = self.busy_us = 0
+
+    def begin(self) -> None:
+        """Take note of one more call."""
+        self.running += 1
+        if self.running >= self.enough:
+            self.to_count = self.running
+
+    def end(self, now: int) -> None:
+        """Take note of one call less."""
+        if self.to_count:
+            self.finished += 1
+        self.pass_time(now)
+        self.to_count = max(self.to_count - 1, 0)
+        self.running -= 1
 
 
 class Admission:
@@ -78,8 +100,8 @@ class Admission:
         """
         self._clock = clock
         self._limits = limits
-        self._paces = {lane: _Pace() for lane in Lane}
-        # Of small commits; written by writer threads, each time as a whole.
+        self._paces = {lane: _Pace(limits.quick_calls.get(lane, 1)) for lane in Lane}
+        # Written by writer threads, each time as a whole.
         self._commit_seconds = 0.0
 
     def enter(self, lane: Lane) -> None:
@@ -108,14 +130,11 @@ class Admission:
                     metadata={"kind": lane.value, "waitSeconds": f"{wait:.3f}"},
                     retry_seconds=_retry_seconds(pace),
                 )
-        pace.running += 1
+        pace.begin()
 
     def leave(self, lane: Lane) -> None:
         """Take note that a call that was let in has ended."""
-        pace = self._paces[lane]
-        pace.finished += 1
-        pace.pass_time(self._clock.boottime_us())
-        pace.running -= 1
+        self._paces[lane].end(self._clock.boottime_us())
 
     def enter_as(self, lane: Lane, credential: Hashable) -> bool:
         """Count a call of a credential where one may have only so many; return whether `leave_as` must follow.
@@ -143,11 +162,9 @@ class Admission:
         if not running[credential]:
             del running[credential]
 
-    def committed(self, entries: int, microseconds: int) -> None:
-        """Take note of how long a commit took. Thread-safe."""
-        # What a large one takes is its size, which is what is to be kept within bounds.
-        if 0 < entries <= _SMALL_COMMIT_ENTRIES:
-            self._commit_seconds = _mixed(self._commit_seconds, microseconds / _US_PER_SECOND)
+    def committed(self, microseconds: int) -> None:
+        """Take note of how long the disk took for a commit, without what its entries took before it. Thread-safe."""
+        self._commit_seconds = _mixed(self._commit_seconds, microseconds / _US_PER_SECOND)
 
     def running(self) -> dict[str, int]:
         """Return how many calls of each kind run. Thread-safe."""

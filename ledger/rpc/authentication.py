@@ -7,27 +7,24 @@ changes; whether the credential is still live is read from the log's records for
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from ledger.auth.api_keys import credentials_refused
 from ledger.engine.access import Caller
 from ledger.errors import InvalidCredentialsError, PermissionMissingError
+from ledger.rpc.open_calls import OpenCalls
 from ledger.rpc.parts import Parts
 from ledger.rpc.rules import RULES, Rule
 
 AUTHORIZATION_KEY: Final = "authorization"
 """Metadata key of the credential."""
-
-FIRST_MESSAGE_SECONDS: Final = 5.0
-"""How long a call without a credential may take to bring its message."""
 
 GOOD_FOR_US: Final = 1_000_000
 """How long a caller is taken for good whom the engine checks again anyway, microseconds."""
@@ -72,6 +69,7 @@ class Authenticator(grpc.aio.ServerInterceptor):
         self._clock = parts.clock
         self._workers = parts.workers
         self._logins = parts.logins
+        self._open_calls = OpenCalls(parts.limits, parts.metrics.call_refused)
         self._takes_certificates = takes_certificates
         # Callers by SHA-256 of the text of their key, least recently used first.
         self._callers: OrderedDict[bytes, Caller] = OrderedDict()
@@ -83,12 +81,12 @@ class Authenticator(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Q, R] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Q, R] | None:
-        """Refuse a method without a rule; let a call without a credential wait for its message for a while only."""
+        """Refuse a method without a rule; keep calls that need no credential within their bounds."""
         handler = await continuation(handler_call_details)
         rule = RULES.get(handler_call_details.method.removeprefix("/"))
         if handler is None or rule is None:
             return None
-        return _impatient(handler) if rule.is_open else handler
+        return self._open_calls.bounded(handler) if rule.is_open else handler
 
     async def identify(self, context: Context) -> Identity:
         """Return who makes a call, from its metadata or its connection; reads no message.
@@ -174,27 +172,3 @@ def certificate_names(peer: Mapping[str, Iterable[bytes]]) -> tuple[str, ...]:
         for key, kind in _CERTIFICATE_NAMES
         for value in (peer.get(key) or ())
     )
-
-
-def _impatient(handler: grpc.RpcMethodHandler[Q, R]) -> grpc.RpcMethodHandler[Q, R]:
-    """Return a handler for one message and one answer that does not wait long for the message.
-
-    A call without a credential must not hold one of the server's places for as long as it likes.
-    """
-    if handler.request_streaming or handler.response_streaming:
-        return handler
-    # gRPC's types know the blocking server only.
-    behaviour = cast("Callable[[Any, Any], Awaitable[R]]", handler.unary_unary)
-    parse = cast("Callable[[bytes], Any]", handler.request_deserializer)
-
-    async def answer(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, R]) -> R:
-        try:
-            async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
-                request = parse(await anext(requests))
-        except (TimeoutError, StopAsyncIteration):
-            return await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the call brought no message in time")
-        except DecodeError:
-            return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message is no request of this method")
-        return await behaviour(request, context)
-
-    return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)

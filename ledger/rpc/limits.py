@@ -80,6 +80,8 @@ class CallLimits:
     Attributes:
         places: Calls of each kind at a time.
         of_credential: How many of these one credential may take, where it could keep them for long.
+        open_calls: Calls at a time that need no credential, of those that answer once and of streams each.
+        open_calls_of_address: How many of these one address may make.
         max_wait_seconds: How long an append may be expected to take before it is refused as too much.
         quick_calls: Appends of each kind that are let in whatever the expected wait.
         first_message_seconds: How long a call may take to bring its message, or the first one of a stream.
@@ -91,6 +93,8 @@ class CallLimits:
 
     places: Mapping[Lane, int] = field(default_factory=lambda: PLACES)
     of_credential: Mapping[Lane, int] = field(default_factory=lambda: OF_CREDENTIAL)
+    open_calls: int = 64
+    open_calls_of_address: int = 16
     max_wait_seconds: float = 0.05
     quick_calls: Mapping[Lane, int] = field(default_factory=lambda: MappingProxyType({Lane.APPEND: 64, Lane.BATCH: 4}))
     first_message_seconds: float = 5

@@ -186,9 +186,9 @@ class LedgerServer:
     def _stepped(self, log: str, result: StepResult, microseconds: int) -> None:
         if self._metrics is not None:
             self._metrics.stepped(log, result.appended, microseconds, result.reused_ids)
-        if self._admission is not None:
-            self._admission.committed(result.appended, microseconds)
         if result.appended:
+            if self._admission is not None:
+                self._admission.committed(result.commit_us)
             for grew in self._grown:
                 grew(log)
 

@@ -13,6 +13,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
 from ledger.engine.registry import LogRegistry
+from ledger.errors import QuotaExceededError
 from ledger.rpc.ledger_service import LEDGER_SERVICE
 
 HEALTH_SERVICE: Final[ServiceDescriptor] = health_pb2.DESCRIPTOR.services_by_name["Health"]
@@ -40,7 +41,11 @@ class Health(health.aio.HealthServicer):  # type: ignore[misc] # untyped
     ) -> None:
         """Tell the status of a service now and when it changes."""
         if self._watchers >= MAX_WATCHERS:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_WATCHERS} calls watch already; use Check")
+            raise QuotaExceededError(
+                f"{MAX_WATCHERS} calls watch already",
+                hint="use Check",
+                metadata={"quota": "watchers", "limit": str(MAX_WATCHERS)},
+            )
         self._watchers += 1
         try:
             await super().Watch(request, context)

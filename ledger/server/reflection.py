@@ -17,6 +17,8 @@ from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
     reflection_pb2_grpc,
 )
 
+from ledger.errors import QuotaExceededError
+
 REFLECTION_SERVICE: Final[ServiceDescriptor] = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 """Descriptor of the service."""
 
@@ -43,7 +45,11 @@ class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc] # unt
         """Answer questions until there are no more."""
         context = unused_context
         if self._askers >= MAX_ASKERS:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_ASKERS} calls ask for the schema already")
+            raise QuotaExceededError(
+                f"{MAX_ASKERS} calls ask for the schema already",
+                hint="retry after a pause",
+                metadata={"quota": "askers for the schema", "limit": str(MAX_ASKERS)},
+            )
         self._askers += 1
         try:
             async for answer in super().ServerReflectionInfo(_timely(request_iterator), context):

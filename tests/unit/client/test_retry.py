@@ -27,8 +27,27 @@ def test_full_disk_is_not_waited_for() -> None:
 
 
 def test_exhausted_resource_is_tried_again_only_when_the_server_says_when() -> None:
-    assert _longest(Failure("RESOURCE_EXHAUSTED", "", None)) is None
+    assert _longest(Failure("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", None)) is None
     assert _longest(Failure("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", 2.0)) == pytest.approx(2.0)
+
+
+def test_a_call_for_which_grpc_has_no_place_is_tried_again() -> None:
+    refused = Failure("RESOURCE_EXHAUSTED", "", None, "Concurrent RPC limit exceeded!")
+
+    assert _longest(refused) == pytest.approx(FIRST_DELAY_SECONDS, rel=0.01)
+    assert _longest(refused, attempt=3) == pytest.approx(4 * FIRST_DELAY_SECONDS, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CLIENT: Sent message larger than max (6000000 vs. 5242880)",
+        "SERVER: Received message larger than max (6000000 vs. 5242880)",
+        "received metadata size exceeds hard limit (9000 vs. 8192)",
+    ],
+)
+def test_a_call_that_is_too_large_is_not_tried_again(message: str) -> None:
+    assert _longest(Failure("RESOURCE_EXHAUSTED", "", None, message)) is None
 
 
 def test_wait_doubles_up_to_its_limit() -> None:

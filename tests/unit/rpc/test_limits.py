@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -144,11 +145,15 @@ def _admission(clock: ManualClock, **limits: object) -> Admission:
     return Admission(clock, CallLimits(**limits))  # type: ignore[arg-type]
 
 
-def _learn(admission: Admission, clock: ManualClock, lane: Lane, *, seconds: float) -> None:
-    """Let calls run one after the other, each for so long."""
-    for _ in range(30):
+def _learn(admission: Admission, clock: ManualClock, lane: Lane, *, seconds: float, at_a_time: int = 2) -> None:
+    """Let so many calls run at a time, of which one ends after so long each."""
+    for _ in range(at_a_time):
         admission.enter(lane)
+    for _ in range(30):
         clock.advance(int(seconds * _SECOND_US))
+        admission.leave(lane)
+        admission.enter(lane)
+    for _ in range(at_a_time):
         admission.leave(lane)
 
 
@@ -189,18 +194,68 @@ def test_a_few_are_let_in_however_long_they_take() -> None:
         admission.enter(Lane.BATCH)
 
 
-def test_a_slow_disk_is_no_overload_and_a_large_commit_is_no_slow_disk() -> None:
+def test_a_slow_disk_is_no_overload() -> None:
     clock = ManualClock()
     admission = _admission(clock, max_wait_seconds=0.05, quick_calls={Lane.BATCH: 2})
     _learn(admission, clock, Lane.BATCH, seconds=0.03)
     for _ in range(2):
         admission.enter(Lane.BATCH)
 
-    admission.committed(4000, 500_000)
+    admission.committed(2_000)
     with pytest.raises(OverloadedError):
         admission.enter(Lane.BATCH)
-    admission.committed(1, 30_000)
+    for _ in range(10):
+        admission.committed(30_000)
     admission.enter(Lane.BATCH)
+
+
+def _admitted(admission: Admission, lane: Lane, calls: int) -> int:
+    """Return how many of so many calls at once are let in."""
+    admitted = 0
+    for _ in range(calls):
+        with contextlib.suppress(OverloadedError):
+            admission.enter(lane)
+            admitted += 1
+    return admitted
+
+
+def test_a_burst_after_a_quiet_time_is_no_overload() -> None:
+    clock = ManualClock()
+    admission = _admission(clock)
+    _learn(admission, clock, Lane.APPEND, seconds=0.002, at_a_time=1)
+    clock.advance(_SECOND_US)
+
+    assert _admitted(admission, Lane.APPEND, 300) == 300
+
+
+def test_what_ends_a_burst_counts_and_what_comes_after_it_one_by_one_does_not() -> None:
+    clock = ManualClock()
+    admission = _admission(clock)
+    for _ in range(20):
+        assert _admitted(admission, Lane.APPEND, 300) == 300
+        clock.advance(10_000)
+        for _ in range(300):
+            admission.leave(Lane.APPEND)
+        _learn(admission, clock, Lane.APPEND, seconds=0.002, at_a_time=1)
+
+    # 30,000 a second: more than the places in 0.05 s.
+    assert _admitted(admission, Lane.APPEND, 1000) == PLACES[Lane.APPEND]
+
+
+def test_many_callers_of_a_slow_disk_are_all_let_in() -> None:
+    clock = ManualClock()
+    admission = _admission(clock)
+    for _ in range(64):
+        admission.enter(Lane.APPEND)
+    running = 64
+    for _ in range(20):
+        clock.advance(100_000)
+        admission.committed(95_000)
+        for _ in range(running):
+            admission.leave(Lane.APPEND)
+        running = _admitted(admission, Lane.APPEND, 256)
+
+    assert running == 256
 
 
 def test_time_without_calls_makes_nothing_slower() -> None:
