@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # type: ignore[import-untyped]
 
 from ledger.auth.api_keys import make_api_key
@@ -160,6 +161,90 @@ def test_a_call_that_brings_no_message_is_ended(serve: Serve) -> None:
 
     assert (refused.code, refused.reason) == (_ABORTED, "CALL_STALLED")
     assert "within 0.2 s" in refused.message
+
+
+_OPEN_METHODS = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+]
+
+
+@contextlib.contextmanager
+def _silent(
+    server: LiveServer, methods: list[str], *, connections: int, of_each: int
+) -> Iterator[list[Iterator[bytes]]]:
+    """Open calls without a credential that bring no message until the end, some on each of several connections."""
+    hold = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        hold.wait()
+        yield from ()
+
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    with contextlib.ExitStack() as stack:
+        channels = [
+            stack.enter_context(grpc.insecure_channel(server.address, options=options)) for _ in range(connections)
+        ]
+        stack.callback(hold.set)
+        opened: list[grpc.StreamStreamMultiCallable[bytes, bytes]] = [
+            channel.stream_stream(method) for channel in channels for method in methods
+        ]
+        yield [call(nothing(), timeout=60) for call in opened for _ in range(of_each)]
+
+
+@pytest.mark.ci
+def test_silent_calls_without_a_credential_are_few_and_keep_none_out_that_has_one(serve: Serve) -> None:
+    # None of those that stay is ended for its silence.
+    server = serve(reflection=True, calls=CallLimits(first_message_seconds=600))
+    ledger = server.ledger()
+    with _silent(server, _OPEN_METHODS, connections=5, of_each=33) as calls:
+        _wait_for(server, 'logproof_calls_refused_total{reason="QUOTA_EXCEEDED"}', len(calls) - 32)
+        ended = [failure(lambda call=call: call) for call in calls if call.done()]  # type: ignore[attr-defined,misc]
+
+        assert _append(ledger)
+        assert server.ledger().GetServerInfo(_INFO).version
+    assert server.metric('logproof_calls_refused_total{reason="QUOTA_EXCEEDED"}') == len(calls) - 32
+    assert {(told.code, told.reason, told.retry_seconds) for told in ended} == {(_EXHAUSTED, "QUOTA_EXCEEDED", 1.0)}
+
+
+@pytest.mark.parametrize("method", _OPEN_METHODS)
+def test_a_call_without_a_credential_that_brings_no_message_is_ended_and_gives_its_place_back(
+    serve: Serve, method: str
+) -> None:
+    server = serve(reflection=True, calls=CallLimits(first_message_seconds=0.2, open_calls=1, open_calls_of_address=1))
+    for _ in range(2):
+        with _silent(server, [method], connections=1, of_each=1) as (call,):
+            ended = _end_of(call)
+
+        assert (ended.code, ended.reason) == (_ABORTED, "CALL_STALLED")
+    assert server.metric(_STALLED) == 2
+
+
+def test_a_watcher_is_told_the_status_and_keeps_its_place_and_no_probe_out(serve: Serve) -> None:
+    server = serve(calls=CallLimits(open_calls=1, open_calls_of_address=1))
+    stub = health_pb2_grpc.HealthStub(server.channel())
+    request, serving = health_pb2.HealthCheckRequest(), health_pb2.HealthCheckResponse.SERVING
+    watcher = stub.Watch(request, timeout=60)
+    assert next(watcher).status == serving
+
+    refused = _end_of(stub.Watch(request, timeout=60))
+
+    assert (refused.code, refused.reason, refused.retry_seconds) == (_EXHAUSTED, "QUOTA_EXCEEDED", 1.0)
+    assert refused.metadata["limit"] == "1"
+    for _ in range(3):
+        assert stub.Check(request, timeout=60).status == serving
+    watcher.cancel()
+    _wait_until_watched(stub)
+
+
+def _wait_until_watched(stub: health_pb2_grpc.HealthStub) -> None:
+    """Wait until there is a place for a watcher; the test's time is the limit."""
+    while True:
+        with contextlib.suppress(grpc.RpcError):
+            next(stub.Watch(health_pb2.HealthCheckRequest(), timeout=60))
+            return
+        threading.Event().wait(0.02)
 
 
 def test_a_stream_that_brings_nothing_more_is_ended_and_what_it_brought_is_answered(serve: Serve) -> None:
