@@ -157,7 +157,8 @@ def check_batch(
             event_id = check_sections(event, personal).encode() if known_id is None else known_id
             entries.append(NewEntry(event_id, event, personal))
         except (InvalidEventError, EventTooLargeError) as error:
-            refused[position] = error
+            # Its traceback would keep this frame, and the frame the error and all sections.
+            refused[position] = error.with_traceback(None)
     return entries, refused
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import functools
+import gc
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, EncodeError, Message
@@ -33,7 +36,7 @@ from ledger.errors import (
 )
 from ledger.rpc.admission import lane_of
 from ledger.rpc.authentication import Authenticator, Context, Identity
-from ledger.rpc.errors import DETAILS_KEY, refusal_of
+from ledger.rpc.errors import DETAILS_KEY, Refusal, refusal_of
 from ledger.rpc.limits import Lane
 from ledger.rpc.parts import Parts
 from ledger.rpc.patience import first_message, timely_messages
@@ -52,6 +55,11 @@ MAX_DEADLINE_US: Final = 30_000_000
 """How long any call may wait for one thing, microseconds."""
 
 _US_PER_SECOND = 1_000_000
+_STREAMS = frozenset({Lane.APPEND_STREAM, Lane.READ_STREAM})
+_SMALL_ANSWER_BYTES = 64 * 1024
+# What a stream may hold whose other end takes nothing.
+_UNKNOWN_SIZE = 1024 * 1024
+_COLLECT_EVERY_BYTES = 64 * 1024 * 1024
 # What the runtime of protobuf says then; only this tells it from bytes that are no message.
 _NO_MEMORY = "alloc failed"
 # What keeps the server within its limits.
@@ -164,6 +172,7 @@ class Binder:
         self._parts = parts
         self._authenticator = authenticator
         self._running = 0
+        self._lingering_bytes = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -219,11 +228,13 @@ class Binder:
         async def handle(requests: AsyncIterator[bytes], context: Context) -> bytes:
             async def work(call: Call) -> bytes:
                 data = await first_message(requests, self._parts.limits.first_message_seconds)
+                size = len(data)
                 request = parse_request(kind, data)
+                del data
 
                 def run() -> object:
                     if appends:
-                        self._charge(call, request, data)
+                        self._charge(call, request, size)
                     return behaviour(call, request)
 
                 def allowed() -> object:
@@ -242,10 +253,10 @@ class Binder:
 
         return handle
 
-    def _charge(self, call: Call, request: Message, data: bytes) -> None:
+    def _charge(self, call: Call, request: Message, size: int) -> None:
         events = len(request.sections) if isinstance(request, ledger_pb2.AppendBatchRequest) else 1
         call.events = max(events, 1)
-        self._parts.quotas.take(call.identity, call.caller.key_id, events=events, size=len(data))
+        self._parts.quotas.take(call.identity, call.caller.key_id, events=events, size=size)
 
     def _needs_no_thread(self, call: Call, request: Message) -> bool:
         log = call.rule.log_of(request, home="")
@@ -302,28 +313,35 @@ class Binder:
 
     async def _guard(self, name: str, context: Context, work: Callable[[Call], Awaitable[R]]) -> R:
         """Do the work of a call, count it, and answer an error as a status."""
-        clock, metrics = self._parts.clock, self._parts.metrics
+        clock, metrics, admission = self._parts.clock, self._parts.metrics, self._parts.admission
         lane = lane_of(name, RULES[name])
         started = clock.boottime_us()
         code = grpc.StatusCode.OK
         events = 1
         self._running += 1
         self._idle.clear()
+        leaves: list[Callable[[], None]] = []
+        lingering = _UNKNOWN_SIZE if lane in _STREAMS else 0
         try:
             if self._parts.growth.stopping.is_set():
                 raise ShuttingDownError("the server is stopping", hint="retry with the same bytes")  # noqa: TRY301
-            self._enter(lane, context)
+            admission.enter(lane)
+            leaves.append(lambda: admission.leave(lane))
             remaining = cast("float | None", context.time_remaining())
             ends_at = None if remaining is None else started + int(remaining * _US_PER_SECOND)
             identity = await self._authenticator.identify(context)
-            self._enter_as(lane, identity, context)
+            if admission.enter_as(lane, identity):
+                leaves.append(lambda: admission.leave_as(lane, identity))
             call = Call(self._authenticator, RULES[name], identity, ends_at, _gives_up_at(started, ends_at))
             try:
-                return await work(call)
+                answer = await work(call)
             finally:
                 events = call.events
+            if isinstance(answer, bytes) and len(answer) > _SMALL_ANSWER_BYTES:
+                lingering = len(answer)
+            return answer  # noqa: TRY300 - an error of what comes before is answered below
         except asyncio.CancelledError:
-            code = grpc.StatusCode.CANCELLED
+            code, lingering = grpc.StatusCode.CANCELLED, 0
             raise
         except Exception as error:  # noqa: BLE001 - the one place that turns errors into statuses
             if isinstance(error, InvalidCredentialsError):
@@ -332,27 +350,49 @@ class Binder:
             if isinstance(error, _BY_LIMITS):
                 metrics.call_refused(refusal.reason)
             code = refusal.code
+            # An error that a future keeps holds its frames, and they the message, until the collector looks.
+            traceback.clear_frames(error.__traceback__)
         finally:
+            self._leave(leaves, context, lingering)
             metrics.called(name, code.name, clock.boottime_us() - started)
             self._running -= 1
             if not self._running:
                 self._idle.set()
         if RULES[name].permission is Permission.APPEND:
             metrics.refused(refusal.reason, events)
-        return await context.abort(refusal.code, refusal.message, ((DETAILS_KEY, refusal.details),))
+        return await _abort(context, refusal)
 
-    def _enter(self, lane: Lane, context: Context) -> None:
-        """Take a place until the call has left the server altogether, its answer taken by the other end."""
-        admission = self._parts.admission
-        admission.enter(lane)
-        _at_the_end(context, lambda: admission.leave(lane))
+    def _leave(self, leaves: Sequence[Callable[[], None]], context: Context, lingering: int) -> None:
+        """Give a call's places back: now, or once a large answer or the end of a stream was taken by the other end.
 
-    def _enter_as(self, lane: Lane, identity: Identity, context: Context) -> None:
-        admission = self._parts.admission
-        if admission.enter_as(lane, identity):
-            _at_the_end(context, lambda: admission.leave_as(lane, identity))
+        Args:
+            leaves: Give one place back each.
+            context: The call's.
+            lingering: Bytes that the call may hold after its end; 0 for none to speak of.
+        """
+        for leave in leaves:
+            if lingering:
+                # gRPC's types know the blocking server's contexts only.
+                context.add_done_callback(cast("Any", functools.partial(_ignoring_context, leave)))
+            else:
+                leave()
+        # gRPC keeps a call with such a callback in a cycle, and its bytes with it. The collector counts objects, and
+        # these are few.
+        self._lingering_bytes += lingering
+        if self._lingering_bytes >= _COLLECT_EVERY_BYTES:
+            self._lingering_bytes = 0
+            gc.collect()
 
 
-def _at_the_end(context: Context, do: Callable[[], None]) -> None:
-    # gRPC's types know the blocking server's contexts only.
-    context.add_done_callback(cast("Any", lambda _context: do()))
+def _ignoring_context(do: Callable[[], None], _context: object) -> None:
+    do()
+
+
+async def _abort(context: Context, refusal: Refusal) -> NoReturn:
+    try:
+        await context.abort(refusal.code, refusal.message, ((DETAILS_KEY, refusal.details),))
+    except grpc.aio.AbortError as aborted:
+        # gRPC keeps this error with the call, and its frames the call, with what was received of its message: a flood
+        # of refused batches would fill the memory before the collector looks.
+        asyncio.get_running_loop().call_soon(aborted.with_traceback, None)
+        raise
