@@ -21,6 +21,9 @@ from ledger.v1 import ledger_pb2
 MAX_IN_FLIGHT: Final = 64
 """Messages of one stream that wait for their answers; the next is taken when one was answered."""
 
+MAX_IN_FLIGHT_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of them; one message may be larger."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
@@ -55,10 +58,12 @@ class AppendStreams:
         # When the server stops, what was read is still answered.
         stopper = asyncio.create_task(_cancel_after(stopping, reader))
         try:
-            while (item := await stream.pending.get()) is not None:
+            while (taken := await stream.pending.get()) is not None:
+                item, size = taken
                 answer = await stream.answer(item)
-                stream.window.release()
+                del item, taken
                 yield answer
+                stream.window.release(size)
             if stopping.is_set():
                 raise ShuttingDownError("the server is stopping", hint="send what was not answered again as it was")
             await reader
@@ -68,12 +73,35 @@ class AppendStreams:
             await asyncio.gather(reader, stopper, return_exceptions=True)
 
 
+class _Window:
+    """What one stream may have in flight, in messages and bytes: one that takes no answers must not fill the memory."""
+
+    def __init__(self) -> None:
+        self._messages = 0
+        self._bytes = 0
+        self._released = asyncio.Event()
+
+    async def take(self, size: int) -> None:
+        """Wait until there is place for a message; one alone always has it. For one task."""
+        while self._messages and (self._messages >= MAX_IN_FLIGHT or self._bytes + size > MAX_IN_FLIGHT_BYTES):
+            self._released.clear()
+            await self._released.wait()
+        self._messages += 1
+        self._bytes += size
+
+    def release(self, size: int) -> None:
+        """Give the place of a message back, once its answer was taken."""
+        self._messages -= 1
+        self._bytes -= size
+        self._released.set()
+
+
 class _Stream:
     """One stream: what was read of it and is not answered yet."""
 
     def __init__(self, parts: Parts, appends: Appends, call: Call) -> None:
-        self.pending: asyncio.Queue[_Item | None] = asyncio.Queue()
-        self.window = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self.pending: asyncio.Queue[tuple[_Item, int] | None] = asyncio.Queue()
+        self.window = _Window()
         self._parts = parts
         self._appends = appends
         self._independent = IndependentAppends(parts, appends)
@@ -85,8 +113,8 @@ class _Stream:
         """Queue the messages until they end."""
         try:
             async for data in messages:
-                await self.window.acquire()
-                self.pending.put_nowait(await self._take(data))
+                await self.window.take(len(data))
+                self.pending.put_nowait((await self._take(data), len(data)))
         finally:
             self.pending.put_nowait(None)
 

@@ -14,7 +14,7 @@ import gc
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, EncodeError, Message
@@ -36,10 +36,10 @@ from ledger.errors import (
 )
 from ledger.rpc.admission import lane_of
 from ledger.rpc.authentication import Authenticator, Context, Identity
-from ledger.rpc.errors import DETAILS_KEY, Refusal, refusal_of
+from ledger.rpc.errors import refusal_of, refuse
 from ledger.rpc.limits import Lane
 from ledger.rpc.parts import Parts
-from ledger.rpc.patience import first_message, timely_messages
+from ledger.rpc.patience import only_message, timely_messages
 from ledger.rpc.rules import RULES, Rule, check_rules
 from ledger.v1 import ledger_pb2
 
@@ -227,7 +227,7 @@ class Binder:
 
         async def handle(requests: AsyncIterator[bytes], context: Context) -> bytes:
             async def work(call: Call) -> bytes:
-                data = await first_message(requests, self._parts.limits.first_message_seconds)
+                data = await only_message(requests, self._parts.limits.first_message_seconds)
                 size = len(data)
                 request = parse_request(kind, data)
                 del data
@@ -267,7 +267,7 @@ class Binder:
     ) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
         async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
             async def work(call: Call) -> None:
-                request = parse_request(kind, await first_message(requests, self._parts.limits.first_message_seconds))
+                request = parse_request(kind, await only_message(requests, self._parts.limits.first_message_seconds))
                 await self._parts.workers.run(lambda: call.authorise(request))
                 await self._write(answers(call, request), context)
 
@@ -360,7 +360,7 @@ class Binder:
                 self._idle.set()
         if RULES[name].permission is Permission.APPEND:
             metrics.refused(refusal.reason, events)
-        return await _abort(context, refusal)
+        return await refuse(context, refusal)
 
     def _leave(self, leaves: Sequence[Callable[[], None]], context: Context, lingering: int) -> None:
         """Give a call's places back: now, or once a large answer or the end of a stream was taken by the other end.
@@ -386,13 +386,3 @@ class Binder:
 
 def _ignoring_context(do: Callable[[], None], _context: object) -> None:
     do()
-
-
-async def _abort(context: Context, refusal: Refusal) -> NoReturn:
-    try:
-        await context.abort(refusal.code, refusal.message, ((DETAILS_KEY, refusal.details),))
-    except grpc.aio.AbortError as aborted:
-        # gRPC keeps this error with the call, and its frames the call, with what was received of its message: a flood
-        # of refused batches would fill the memory before the collector looks.
-        asyncio.get_running_loop().call_soon(aborted.with_traceback, None)
-        raise

@@ -9,13 +9,14 @@ Source: AIP-193; RFC 9113 section 6.5.2 leaves the limit of trailers to the peer
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import secrets
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NoReturn
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -208,6 +209,17 @@ def refusal_of(error: Exception) -> Refusal:
             metadata={"incident": incident, "hint": "give the incident's number to the server's operator"},
         ),
     )
+
+
+async def refuse(context: grpc.aio.ServicerContext[Any, Any], refusal: Refusal) -> NoReturn:
+    """Answer a call with an error."""
+    try:
+        await context.abort(refusal.code, refusal.message, ((DETAILS_KEY, refusal.details),))
+    except grpc.aio.AbortError as aborted:
+        # gRPC keeps this error with the call, and its frames the call, with what was received of its message: a flood
+        # of refused batches would fill the memory before the collector looks.
+        asyncio.get_running_loop().call_soon(aborted.with_traceback, None)
+        raise
 
 
 def _public(error: LedgerError, row: Row) -> Refusal:

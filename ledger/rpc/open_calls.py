@@ -15,9 +15,9 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from ledger.errors import LedgerError, MalformedError, QuotaExceededError
-from ledger.rpc.errors import DETAILS_KEY, refusal_of
+from ledger.rpc.errors import refusal_of, refuse
 from ledger.rpc.limits import CallLimits
-from ledger.rpc.patience import first_message
+from ledger.rpc.patience import first_message, only_message
 from ledger.rpc.quotas import address_of
 
 _RETRY_SECONDS = 1.0
@@ -53,7 +53,8 @@ class OpenCalls:
             async def answer(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, R]) -> R:
                 async def work() -> R:
                     self._enter(self._plain, context)
-                    return cast("R", await plain(await self._first(requests, parse), context))
+                    data = await only_message(requests, self._limits.first_message_seconds)
+                    return cast("R", await plain(_parsed(data, parse), context))
 
                 return await self._guard(context, work)
 
@@ -108,7 +109,7 @@ class OpenCalls:
         except LedgerError as error:
             refusal = refusal_of(error)
         self._refused(refusal.reason)
-        return await context.abort(refusal.code, refusal.message, ((DETAILS_KEY, refusal.details),))
+        return await refuse(context, refusal)
 
 
 async def _all(

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from ledger.errors import MalformedError, StalledError
 
 
+async def only_message(messages: AsyncIterator[bytes], within_seconds: float) -> bytes:
+    """Return the one message of a call, and let go of what brings them.
+
+    Raises:
+        StalledError: It did not come in time.
+        MalformedError: The call ended without one.
+    """
+    iterator = aiter(messages)
+    try:
+        return await first_message(iterator, within_seconds)
+    finally:
+        await _close(iterator)
+
+
 async def first_message(messages: AsyncIterator[bytes], within_seconds: float) -> bytes:
-    """Return the one message of a call.
+    """Return the first message of a call.
 
     Raises:
         StalledError: It did not come in time.
@@ -38,16 +52,26 @@ async def timely_messages(
         StalledError: One did not come in time.
     """
     limit = first_within_seconds
-    while True:
-        try:
-            async with asyncio.timeout(limit):
-                message = await anext(messages)
-        except TimeoutError:
-            raise _stalled("the stream brought no message", limit) from None
-        except StopAsyncIteration:
-            return
-        yield message
-        limit = within_seconds
+    iterator = aiter(messages)
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(limit):
+                    message = await anext(iterator)
+            except TimeoutError:
+                raise _stalled("the stream brought no message", limit) from None
+            except StopAsyncIteration:
+                return
+            yield message
+            limit = within_seconds
+    finally:
+        await _close(iterator)
+
+
+async def _close(iterator: AsyncIterator[bytes]) -> None:
+    """End an iterator that is a generator: one that waits for ever keeps its call, with all that it has received."""
+    if isinstance(iterator, AsyncGenerator):
+        await iterator.aclose()
 
 
 def _stalled(what: str, seconds: float) -> StalledError:

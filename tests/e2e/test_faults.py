@@ -345,6 +345,31 @@ def test_a_server_with_little_memory_refuses_what_it_cannot_hold_and_loses_nothi
     _check_clean(served)
 
 
+def test_a_stream_whose_answers_are_not_taken_takes_bounded_memory(serve: Callable[..., Served]) -> None:
+    served = serve()
+    served.client(timeout_seconds=60).append("user.created")
+    memory = resident_bytes(served.process.pid)
+    large = tuple(MetadataEntry(f"k{number:02}", "x" * 250) for number in range(14))
+    messages = 40
+
+    def requests() -> Iterator[ledger_pb2.AppendStreamRequest]:
+        for _ in range(messages):
+            events = [new_sections(personal=False, metadata=large) for _ in range(900)]
+            yield ledger_pb2.AppendStreamRequest(log="default", events=events)
+
+    with grpc.insecure_channel(served.address, options=(("grpc.max_receive_message_length", -1),)) as channel:
+        answers = LedgerServiceStub(channel).AppendStream(requests(), metadata=_metadata(served), timeout=100)
+        peak = 0
+        for _ in range(60):
+            peak = max(peak, resident_bytes(served.process.pid))
+            threading.Event().wait(0.05)
+        acknowledged = sum(len(answer.results.results) for answer in answers)
+
+    # 140 MB of events are offered at once; a few messages of them are held.
+    assert peak < memory + 100 * _MIB
+    assert acknowledged == messages * 900
+
+
 def test_a_flood_of_large_batches_takes_bounded_memory(serve: Callable[..., Served]) -> None:
     served = serve()
     client = served.client(timeout_seconds=60)
