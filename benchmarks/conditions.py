@@ -14,6 +14,7 @@ from typing import Final
 from benchmarks.lab import Lab
 from benchmarks.peers import postgres
 from ledger.clock import SystemClock
+from ledger.engine.kernel import installed_kernel
 
 _PACKAGES: Final = (
     "grpcio", "protobuf", "lmdb", "cryptography", "pymerkle", "umadb", "psycopg",
@@ -34,6 +35,7 @@ def conditions(lab: Lab) -> dict[str, str]:
         "system": f"{_first('/etc/os-release', 'PRETTY_NAME', '=')}, Linux {platform.release().partition('-')[0]}",
         "load before": f"{os.getloadavg()[0]:.1f}",
         "Python": platform.python_version(),
+        "kernel": installed_kernel().name,
     }
     for package in _PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):

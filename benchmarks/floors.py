@@ -46,6 +46,13 @@ def _batches(record: Record) -> Iterator[Verdict]:
     event = record.best("append_batch/logproof/1000/event/")
     yield _at_least("`AppendBatch(1000)`, both sections", _median(both), 45_000, 120_000, "events/s")
     yield _at_least("`AppendBatch(1000)`, event only", _median(event), 55_000, 160_000, "events/s")
+    for kind, words, floor, aim in (
+        ("both", "both sections", 45_000, 120_000),
+        ("event", "event only", 55_000, 160_000),
+    ):
+        row = record.row(f"append_batch/python/1000/{kind}/4")
+        if row is not None:
+            yield _at_least(f"... {words}, Python kernel", _median(row), floor, aim, "events/s")
     copy = record.row("append_batch/postgres/copy/1000")
     yield _ratio("... both sections against PostgreSQL COPY with chain", both, copy, 1.1, 3.0)
     yield _ratio("... against UmaDB", both, record.best("append_batch/umadb/1000/"), 0.5, 1.5)

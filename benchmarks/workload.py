@@ -23,7 +23,7 @@ _POOL: Final = 2_000
 _START_MS: Final = 1_772_000_000_000
 _IDS_PER_MILLISECOND: Final = 100
 _ACTIONS: Final = ("user.role.updated", "project.member.added", "invoice.export.started", "session.login.failed")
-_AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0)"
+AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0)"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def encode(facts: Facts) -> ledger_pb2.EventSections:
             outcome=Outcome.SUCCESS,
             metadata=(MetadataEntry("new_role", "admin"), MetadataEntry("old_role", "member")),
         ),
-        PersonalData(actor_email=facts.email, ip=facts.ip, user_agent=_AGENT),
+        PersonalData(actor_email=facts.email, ip=facts.ip, user_agent=AGENT),
     )
     return ledger_pb2.EventSections(event=event, personal=personal)
 
@@ -124,7 +124,7 @@ def encode_json(facts: Facts) -> str:
             "actor_email": facts.email,
             "target_type": "project",
             "target_id": facts.target,
-            "metadata": {"old_role": "member", "new_role": "admin", "ip": facts.ip, "user_agent": _AGENT},
+            "metadata": {"old_role": "member", "new_role": "admin", "ip": facts.ip, "user_agent": AGENT},
             "timestamp": "2026-02-25T06:13:20Z",
         },
         separators=(",", ":"),

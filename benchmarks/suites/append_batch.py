@@ -14,26 +14,31 @@ from typing import Any, Final
 from benchmarks.driving import drive_threads
 from benchmarks.lab import Case, Lab, Sample, interleave, missing_cases, number_of
 from benchmarks.limits import bare_commits
-from benchmarks.own import LOG, OwnServer, own_server
+from benchmarks.own import LOG, PATIENT, OwnServer, own_server
 from benchmarks.peers import postgres as pg
 from benchmarks.peers import umadb as uma
 from benchmarks.record import Section
 from benchmarks.workload import Workload, encode, encode_row
+from ledger.engine.kernel import PYTHON, SWITCH, installed_kernel
 from ledger.v1 import ledger_pb2
 
 TITLE: Final = "B1: durable appends in batches"
 _UNIT: Final = "events/s"
 _SIZES: Final = ((1000, 1), (1000, 4), (1000, 16), (100, 1), (100, 4), (100, 16))
 _UMA_SIZES: Final = ((1000, 1), (1000, 2), (1000, 4), (100, 4), (100, 16))
+_KINDS: Final = ((True, "both", "both sections"), (False, "event", "event only"))
 _COMMIT_DELAY: Final = "100000"
 
 
 def measure(lab: Lab) -> Section:
     """Run it."""
     with ExitStack() as stack:
-        server = stack.enter_context(own_server(lab.folder("append_batch")))
+        server = stack.enter_context(own_server(lab.folder("append_batch"), *PATIENT))
         workload = Workload(lab.seed)
         cases = [*_own_cases(lab, server, workload), *_limit_cases(lab, workload)]
+        if installed_kernel() is not PYTHON:
+            off = own_server(lab.folder("append_batch_python"), *PATIENT, variables={SWITCH: "off"})
+            cases += _python_cases(lab, stack.enter_context(off), Workload(lab.seed + 1))
         if reason := uma.why_missing():
             cases += missing_cases(reason, [("append_batch/umadb", "UmaDB", "append", _UNIT)])
         else:
@@ -52,7 +57,7 @@ def _events(lab: Lab, size: int, in_flight: int) -> int:
 
 
 def _own_cases(lab: Lab, server: OwnServer, workload: Workload) -> Iterator[Case]:
-    for personal, kind, words in ((True, "both", "both sections"), (False, "event", "event only")):
+    for personal, kind, words in _KINDS:
         for size, in_flight in _SIZES:
             yield Case(
                 f"append_batch/logproof/{size}/{kind}/{in_flight}",
@@ -68,6 +73,18 @@ def _own_cases(lab: Lab, server: OwnServer, workload: Workload) -> Iterator[Case
         _UNIT,
         partial(_own_from_facts, lab, server, workload, 1000, 4),
     )
+
+
+def _python_cases(lab: Lab, server: OwnServer, workload: Workload) -> Iterator[Case]:
+    """The same by the Python kernel, which runs where the native one is not installed."""
+    for personal, kind, words in _KINDS:
+        yield Case(
+            f"append_batch/python/1000/{kind}/4",
+            "logproof, Python kernel",
+            f"AppendBatch(1000), 4 in flight, {words}",
+            _UNIT,
+            partial(_own_prepared, lab, server, workload, 1000, 4, personal),
+        )
 
 
 def _own_prepared(

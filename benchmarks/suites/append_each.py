@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -11,11 +10,11 @@ from typing import Final
 from benchmarks.driving import drive_threads
 from benchmarks.lab import Case, Lab, Sample, interleave, missing_cases, number_of
 from benchmarks.limits import NullServer, durable_commits, null_server
-from benchmarks.own import OwnServer, own_server
+from benchmarks.own import PATIENT, OwnServer, own_server
 from benchmarks.peers import postgres as pg
 from benchmarks.peers import umadb as uma
 from benchmarks.record import Section
-from benchmarks.workload import Workload, encode_json
+from benchmarks.workload import Workload
 
 TITLE: Final = "B2: one event a call"
 _UNIT: Final = "events/s"
@@ -26,7 +25,7 @@ _SDK_CALLERS: Final = 64
 def measure(lab: Lab) -> Section:
     """Run it."""
     with ExitStack() as stack:
-        server = stack.enter_context(own_server(lab.folder("append_each")))
+        server = stack.enter_context(own_server(lab.folder("append_each"), *PATIENT))
         null = stack.enter_context(null_server())
         workload = Workload(lab.seed)
         cases = [*_own_cases(lab, server, workload), *_limit_cases(lab, null)]
@@ -41,7 +40,7 @@ def measure(lab: Lab) -> Section:
         else:
             cases += _pg_cases(lab, stack.enter_context(pg.postgres(lab.work)), workload)
         rows = interleave(lab, cases)
-    return Section(rows, facts={"sdk": server.sdk_kind})
+    return Section(rows)
 
 
 def _calls(lab: Lab, callers: int) -> int:
@@ -54,8 +53,8 @@ def _own_cases(lab: Lab, server: OwnServer, workload: Workload) -> Iterator[Case
         return server.append_each(sections, callers).sample(len(sections))
 
     def sdk(_round: int) -> Sample:
-        events = [json.loads(encode_json(facts)) for facts in workload.facts(_calls(lab, _SDK_CALLERS))]
-        return server.append_by_sdk(events, _SDK_CALLERS).sample(len(events))
+        facts = workload.facts(2 * _calls(lab, _SDK_CALLERS))
+        return server.append_by_sdk(facts, _SDK_CALLERS).sample(len(facts))
 
     for callers in _CALLERS:
         yield Case(
@@ -68,7 +67,7 @@ def _own_cases(lab: Lab, server: OwnServer, workload: Workload) -> Iterator[Case
     yield Case(
         f"append_each/sdk/{_SDK_CALLERS}",
         "logproof SDK",
-        f"append() from facts, {_SDK_CALLERS} {server.sdk_kind}, receipts verified",
+        f"append() from facts, {_SDK_CALLERS} tasks of AsyncLedger, receipts verified",
         _UNIT,
         sdk,
     )

@@ -90,7 +90,7 @@ def _overload(lab: Lab, server: OwnServer, workload: Workload) -> tuple[list[Row
     size = _OVERLOAD_BATCH
     count = max(lab.scale.batch_events // size // 2, 4)
     warm = [ledger_pb2.AppendBatchRequest(log=LOG, sections=workload.sections(size)) for _ in range(count)]
-    capacity = count * size / server.append_batches(warm.__getitem__, count, 16).seconds
+    capacity = count * size / server.append_batches(warm.__getitem__, count, 4).seconds
     half = Row("overload/half", "logproof", f"AppendBatch({size}) at half its capacity, p99", "ms")
     over = Row(
         "overload/over",

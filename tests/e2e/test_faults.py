@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -40,8 +40,8 @@ _OK = grpc.StatusCode.OK
 def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     with contextlib.ExitStack() as stack:
 
-        def start(*options: str, **settings: list[str]) -> Served:
-            served = Served(tmp_path, *options, **settings)
+        def start(*options: str, wrapper: Sequence[str] = ()) -> Served:
+            served = Served(tmp_path, *options, wrapper=wrapper)
             stack.callback(served.close)
             return served
 

@@ -66,7 +66,7 @@ def test_metadata_is_what_the_project_says(metadata: Message) -> None:
     assert metadata["Name"] == "logproof"
     assert metadata["Version"] == ledger.__version__
     assert metadata["Requires-Python"] == project["requires-python"]
-    assert set(metadata.get_all("Provides-Extra", [])) == {"server", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == set(project["optional-dependencies"])
     assert metadata.get_payload() == (_ROOT / "README.md").read_text()
 
 

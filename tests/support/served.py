@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ledger.client import Ledger
@@ -43,13 +43,16 @@ def run_logproof(
 class Served:
     """`logproof serve` on a data directory."""
 
-    def __init__(self, folder: Path, *options: str, wrapper: Sequence[str] = ()) -> None:
-        """Start it; `wrapper` is what to run it under, such as strace."""
+    def __init__(
+        self, folder: Path, *options: str, wrapper: Sequence[str] = (), variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it; `wrapper` is what to run it under, such as strace, and `variables` are set in its environment."""
         self.folder = folder
         self.data = folder / "data"
         self.port = free_port()
         self._options = options
         self._wrapper = wrapper
+        self._variables = variables or {}
         self._clients: list[Ledger] = []
         self.start()
 
@@ -98,6 +101,7 @@ class Served:
                 ],
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env={**os.environ, **self._variables},
             )
         out = self.process.stdout
         assert out is not None
