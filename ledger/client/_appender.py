@@ -12,6 +12,7 @@ handed out that was not verified, and its head kept.
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import threading
 import warnings
@@ -288,9 +289,15 @@ class Appender:
             error, failure = local_error, Failure("", local_error.reason, None)
         except _DistrustedError:
             failure = None
-        lost = self._end_stream(stream, is_broken=error is not None)
-        if call is not None:
-            call.cancel()
+        except BaseException:
+            # Back to the queue, where whoever ends the thread finds them.
+            self._send_again(self._end_stream(stream, is_broken=False))
+            raise
+        finally:
+            # However it ends: gRPC's thread may take nothing more into a call that nobody reads.
+            lost = self._end_stream(stream, is_broken=error is not None)
+            if call is not None:
+                call.cancel()
         if failure is None:
             self._send_again(lost)
         elif lost:
@@ -315,10 +322,14 @@ class Appender:
         """Verify an answer and pass it on.
 
         Raises:
-            _DistrustedError: It does not hold.
+            _DistrustedError: It does not hold, or answers nothing.
         """
         with self._changed:
             if not stream.under_way:
+                # Each stream may begin so: without a pause they would follow one another as fast as they can be opened.
+                self._failures += 1
+                pause = retry_delay(_UNREACHABLE, self._failures, math.inf, self._connection.jitter)
+                self._paused_until = self._connection.now() + (pause or 0.0)
                 raise _DistrustedError
             message = stream.under_way.popleft()
             goes_on = bool(stream.under_way) or self._buffer.queued_events > 0
@@ -329,12 +340,14 @@ class Appender:
             self._retry_or_fail(events, error, failure_of(answer.error))
             return
         try:
-            if not answer.HasField("results"):
-                raise ContentMismatchError("the server answers several events as if they were one")
-            outcomes = self._answers.verify(events, answer.results, message.trusted_size, stream.shown_size)
+            outcomes = self._verified(stream, message, answer)
         except LedgerError as error:
             self._end_with(events, error)
             raise _DistrustedError from error
+        except BaseException:
+            with self._changed:
+                stream.under_way.appendleft(message)
+            raise
         proven = next((item for item in outcomes if isinstance(item, Proven)), None)
         if proven is not None:
             stream.shown_size = max(stream.shown_size, proven.head.checkpoint.tree_size)
@@ -342,6 +355,13 @@ class Appender:
         with self._changed:
             self._last_error = None
         keeper.put(events, outcomes, at_once=not goes_on)
+
+    def _verified(
+        self, stream: _Stream, message: _Message, answer: ledger_pb2.AppendStreamResponse
+    ) -> Sequence[Proven | LedgerError]:
+        if not answer.HasField("results"):
+            raise ContentMismatchError("the server answers several events as if they were one")
+        return self._answers.verify(message.events, answer.results, message.trusted_size, stream.shown_size)
 
     def _retry_or_fail(self, events: Sequence[Waiting], error: LedgerError, failure: Failure) -> None:
         """Let appends be sent again where that can help and their callers wait long enough; end the others."""
@@ -361,10 +381,11 @@ class Appender:
         with self._changed:
             self._last_error = error
             self._paused_until = now + pause
-        if again:
-            self._connection.tell_of_retry(error, pause)
-            self._send_again(again)
+        self._send_again(again)
         self._end_with(failed, error)
+        if again:
+            # Last, because it may raise whatever the program raises.
+            self._connection.tell_of_retry(error, pause)
 
     def _send_again(self, events: Sequence[Waiting]) -> None:
         with self._changed:

@@ -131,6 +131,7 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
         self.refused_messages: list[LedgerError] = []  # answers to the next messages of streams of appends
         self.lost_answers: list[LedgerError] = []  # what breaks a stream of appends once the next messages are done
         self.stream_ends: list[bool] = []  # after which messages a stream of appends ends
+        self.extra_answers: list[bool] = []  # after which messages a stream of appends has an answer too many
         self.stream_breaks: list[int] = []  # after how many messages the next streams break
         self.batch_fits = 1000  # entries of an answer to BatchGetEntries
         self.requests: list[Message] = []
@@ -183,6 +184,8 @@ class LyingServer(ledger_pb2_grpc.LedgerServiceServicer):
             if self.lost_answers:
                 self._abort(context, self.lost_answers.pop(0))
             yield answer
+            if self.extra_answers and self.extra_answers.pop(0):
+                yield answer
             if self.stream_ends and self.stream_ends.pop(0):
                 return
 

@@ -137,6 +137,59 @@ def test_stream_that_ends_is_opened_again(server: LyingServer, ledger: Ledger) -
     assert server.streams == 3
 
 
+def test_unasked_answer_ends_the_stream_and_makes_the_next_one_wait(server: LyingServer, ledger: Ledger) -> None:
+    server.extra_answers = [True]
+    ledger.append("a.b")
+    appender = _appender_of(ledger)
+    thread = appender._thread
+    if thread is not None:
+        thread.join(30)
+    assert appender._thread is None
+    assert appender._paused_until > 0
+
+    assert ledger.append("a.b").leaf_index == 1
+    assert server.streams == 2
+
+
+class _UnforeseenError(Exception):
+    pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_nobody_foresaw_answers_who_waits_and_takes_no_later_append_with_it(
+    server: LyingServer, clients: Clients, tmp_path: Path
+) -> None:
+    def fail(_error: LedgerError, _delay: float) -> None:
+        raise _UnforeseenError
+
+    options = Options(server.address, api_key=API_KEY, verifier_key=server.verifier_key, state=tmp_path)
+    server.refused_messages = [OverloadedError("busy")]
+    with clients.from_options(options, lambda given: Connection(given, on_retry=fail)) as ledger:
+        with pytest.raises(LedgerError):
+            ledger.append("a.b", timeout_seconds=60)
+        assert ledger.append("a.b", timeout_seconds=60).outcome is AppendOutcome.APPENDED
+        assert server.streams == 2
+        with pytest.raises(AppendsUnansweredError):
+            ledger.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_answer_that_cannot_be_read_for_a_reason_nobody_foresaw_leaves_nobody_waiting(
+    server: LyingServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise _UnforeseenError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Answers, "verify", fail)
+        with pytest.raises(LedgerError, match="is not known"):
+            ledger.append("a.b", timeout_seconds=60)
+    assert ledger.append("a.b", timeout_seconds=60).leaf_index == 1
+    assert server.streams == 2
+    with pytest.raises(AppendsUnansweredError):
+        ledger.close()
+
+
 def test_append_whose_answer_was_lost_is_found(server: LyingServer, ledger: Ledger) -> None:
     server.lost_answers = [OverloadedError("busy")]
 
