@@ -3,7 +3,8 @@
 There are two kernels. The one in Python is the reference, and runs everywhere. The native one, the distribution
 `logproof-native`, runs where it is installed, and does its work with the interpreter released. The rules that must not
 break: both give the same bytes; the native one accepts only what the Python one accepts; and it is used only where its
-functions are of the version that is called here, and where it was seen, in this process, to seal as the Python one does.
+functions are of the version that is called here, and where each of them was seen, in this process, to do with a sample
+what the Python one does.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Final, NamedTuple, Protocol
 
 from ledger.engine.requests import AppendedEntries, NewEntry
 from ledger.errors import EventTooLargeError, InvalidEventError
-from ledger.events.codec import check_sections
+from ledger.events.codec import check_sections, encode_sections
 from ledger.events.commitments import EVENT_COMMIT_PREFIX, PERSONAL_COMMIT_PREFIX, SALT_SIZE
+from ledger.events.event import Event, PersonalData
 from ledger.events.leaf import EVENT_TAG, HASH_SIZE, PERSONAL_TAG, PREVIOUS_TAG
 from ledger.merkle.compact import CompactRange
 from ledger.merkle.hashing import hash_leaf
@@ -139,6 +141,16 @@ PYTHON: Final = PythonKernel()
 """The Python kernel."""
 
 
+# Two entries of one commit, the second with a personal section, and their acknowledgements as a message has them.
+_SAMPLE_APPENDED: Final = AppendedEntries(
+    300, [b"leaf", b"leaf 2"], [bytes(range(16)) + b"event"] * 2, [b"", bytes(range(16, 32)) + b"personal"]
+)
+_SAMPLE_ACKNOWLEDGED: Final = bytes.fromhex(
+    "0a1d080110ac021a046c6561662210000102030405060708090a0b0c0d0e0f0a31080110ad021a066c656166203222100001"
+    "02030405060708090a0b0c0d0e0f2a10101112131415161718191a1b1c1d1e1f"
+)
+
+
 def check_batch(
     kernel: Kernel, pairs: list[tuple[bytes, bytes]]
 ) -> tuple[list[NewEntry], dict[int, InvalidEventError | EventTooLargeError]]:
@@ -185,7 +197,9 @@ def choose_kernel(switch: str) -> Kernel:
         return PYTHON
     native = NativeKernel()
     if not _agrees(native):
-        _LOGGER.error("the native kernel is not used", extra={"problem": "it does not seal as this program does"})
+        _LOGGER.error(
+            "the native kernel is not used", extra={"problem": "it does with a sample what this program does not"}
+        )
         return PYTHON
     return native
 
@@ -196,13 +210,22 @@ def _agrees(kernel: Kernel) -> bool:
     prefixes = [b"prefix"] * len(entries)
     salts = bytes(range(2 * SALT_SIZE * len(entries)))
     tree = CompactRange(3, (b"\x01" * HASH_SIZE, b"\x02" * HASH_SIZE))
+    good = encode_sections(Event(event_id="e-1", action="a.b", occurred_at=1), PersonalData(actor_name="a"))
+    pairs = [good, (good[0], b""), (good[0], b"\xff"), (good[0][:-1], b""), (b"", b"")]
     try:
+        checked = kernel.check(pairs)
         sealed = kernel.seal(entries, prefixes, salts, b"\x03" * HASH_SIZE, tree)
         root = kernel.derive_root(sealed.leaves, tree)
+        packed = kernel.acknowledge(_SAMPLE_APPENDED)
     except Exception:
         _LOGGER.exception("the native kernel fails on a sample")
         return False
-    return sealed == PYTHON.seal(entries, prefixes, salts, b"\x03" * HASH_SIZE, tree) and root == sealed.root_hash
+    return (
+        checked == PYTHON.check(pairs)
+        and sealed == PYTHON.seal(entries, prefixes, salts, b"\x03" * HASH_SIZE, tree)
+        and root == sealed.root_hash
+        and packed in {None, _SAMPLE_ACKNOWLEDGED}
+    )
 
 
 def _event_id(event: bytes, personal: bytes) -> bytes | None:

@@ -1,4 +1,4 @@
-//! Sections to leaves and leaves into the tree: what `Group.write` of `ledger/engine/admission.py` does, byte for byte.
+//! Sections to leaves and leaves into the tree: what `PythonKernel.seal` of `ledger/engine/kernel.py` does, byte for byte.
 
 use crate::tree::{hash_leaf, sha256, CompactRange, Hash};
 

@@ -19,6 +19,7 @@ from ledger.events.commitments import SALT_SIZE
 from ledger.events.event import Event, MetadataEntry, PersonalData
 from ledger.events.leaf import leaf_prefix
 from ledger.merkle.compact import CompactRange
+from ledger.merkle.hashing import split_hashes
 from ledger.rpc.convert import add_acknowledgements
 from ledger.v1 import ledger_pb2
 from tests.support.broken_events import BROKEN_EVENTS, BROKEN_PERSONAL_DATA, LEAST_EVENT
@@ -289,7 +290,54 @@ def test_a_module_that_seals_other_bytes_is_not_used_and_the_log_says_so(
 
     _installed(monkeypatch, 1, seal=seal, derive_root=lambda *_: bytes(32))
     assert choose_kernel("") is PYTHON
-    assert "does not seal" in caplog.records[-1].__dict__["problem"]
+    assert "does with a sample" in caplog.records[-1].__dict__["problem"]
+
+
+def _as_the_reference(**others: object) -> dict[str, object]:
+    """Return the functions of a module that does what the reference does, but for some."""
+
+    def seal(
+        entries: list[NewEntry], prefixes: list[bytes], salts: bytes, previous: bytes, size: int, hashes: bytes
+    ) -> tuple[object, ...]:
+        tree = CompactRange(size, tuple(split_hashes(hashes)))
+        *columns, frontier, root = PYTHON.seal(entries, prefixes, salts, previous, tree)
+        return (*columns, b"".join(frontier), root)
+
+    def derive_root(leaves: list[bytes], size: int, hashes: bytes) -> bytes:
+        return PYTHON.derive_root(leaves, CompactRange(size, tuple(split_hashes(hashes))))
+
+    def acknowledge(
+        first_index: int, leaves: list[bytes], event_sections: list[bytes], personal_sections: list[bytes]
+    ) -> bytes:
+        message = ledger_pb2.AppendBatchResponse()
+        add_acknowledgements(message, list(AppendedEntries(first_index, leaves, event_sections, personal_sections)))
+        return message.SerializeToString()
+
+    functions = {"check": PYTHON.check, "seal": seal, "derive_root": derive_root, "acknowledge": acknowledge}
+    return {**functions, **others}
+
+
+def test_a_module_that_does_the_same_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    _installed(monkeypatch, 1, **_as_the_reference())
+    assert choose_kernel("").name == "native 0.0.9"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"check": lambda pairs: [b"e-1"] * len(pairs)},
+        {"check": lambda pairs: [None] * len(pairs)},
+        {"derive_root": lambda *_: bytes(32)},
+        {"acknowledge": lambda *_: b""},
+    ],
+    ids=["accepts all", "accepts nothing", "another root", "other acknowledgements"],
+)
+def test_a_module_that_does_one_thing_otherwise_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, others: dict[str, object]
+) -> None:
+    _installed(monkeypatch, 1, **_as_the_reference(**others))
+    assert choose_kernel("") is PYTHON
+    assert caplog.messages == ["the native kernel is not used"]
 
 
 def test_a_module_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
