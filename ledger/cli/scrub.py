@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def command(data: Path, only: tuple[str, ...], output_format: str, *, is_run: bool) -> None:
     """Show how far the scrubber is with each log and what it found.
 
-    The scrubber is a part of the server: it goes over every log once a day, slowly, and freezes a log in which
-    something is wrong. With --run the same is done here and now, beside the server or without it. A log that is found
+    The scrubber is a part of the server: it goes over every log, slowly, again a day after it was done, and freezes a
+    log in which something is wrong. With --run the same is done here and now, beside the server or without it. A log that is found
     damaged is frozen: by this command where no server runs, otherwise by the server, which looks there first.
 
     Exit code 0: nothing wrong was found. 1: something was. 74: a log cannot be read.

@@ -1,16 +1,17 @@
 """The scrubber: recomputes a stored log over and over, a page at a time, and keeps its place.
 
 A pass goes from the first entry to the head: sections to commitments, commitments to leaf, leaf to tree, tree to head,
-and each event id to its entry; where one process makes the whole pass, the records of administration are folded again
-as well. Its place is kept in a file beside the store, which is no part of the log: whatever is in
-it, a finding is only reported after the same page was found wrong again from the store alone.
+and each event id to its entry; the records of administration are folded again on the way. Place and fold are kept in a
+file beside the store, with a checksum, which is no part of the log: a page is only reported after it was found wrong
+again from the store alone, and a record only where the tree that was computed with the fold is that of the head.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class ScrubState:
     Attributes:
         position: Entries of this pass that were checked.
         hashes: Right edge of the tree at that position, 32 bytes each.
+        records: The records of administration as the entries of this pass make them, by name.
         started_at: When this pass began, microseconds UTC; 0 between passes.
         passed_at: When the last whole pass ended, microseconds UTC; 0 for none yet.
         passed_size: Entries of that pass.
@@ -50,12 +52,15 @@ class ScrubState:
     passed_size: int = 0
     finding: str = ""
     wrong_index: int | None = None
+    records: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def read_state(path: Path) -> ScrubState:
     """Return the state that a file keeps; the beginning where it keeps nothing usable, since it is derived data."""
     try:
         fields: dict[str, Any] = json.loads(path.read_bytes())
+        if fields.pop("sha256") != _checksum(fields):
+            return ScrubState()
         state = ScrubState(
             position=int(fields["position"]),
             hashes=tuple(bytes.fromhex(text) for text in fields["hashes"]),
@@ -64,6 +69,7 @@ def read_state(path: Path) -> ScrubState:
             passed_size=int(fields["passed_size"]),
             finding=str(fields["finding"]),
             wrong_index=None if fields["wrong_index"] is None else int(fields["wrong_index"]),
+            records={name: bytes.fromhex(text) for name, text in fields["records"].items()},
         )
         CompactRange(state.position, state.hashes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -81,8 +87,13 @@ def write_state(path: Path, state: ScrubState) -> None:
         "passed_size": state.passed_size,
         "finding": state.finding,
         "wrong_index": state.wrong_index,
+        "records": {name: value.hex() for name, value in state.records.items()},
     }
-    replace_file(path, f"{json.dumps(fields)}\n".encode())
+    replace_file(path, f"{json.dumps({**fields, 'sha256': _checksum(fields)})}\n".encode())
+
+
+def _checksum(fields: Mapping[str, object]) -> str:
+    return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +115,6 @@ class Scrubber:
         self._path = path
         self._pages = 0
         self.state = ScrubState() if path is None else read_state(path)
-        # Whether the right edge was computed here, from the first entry of the pass on; then so were the records.
-        self._is_own_edge = self.state.position == 0
-        self._folded: dict[str, bytes] = {}
 
     def step(self) -> int:
         """Check one page, and at the end of a pass the head; return how many entries were found good.
@@ -118,15 +126,16 @@ class Scrubber:
         before = self.state
         with self._store.read() as snapshot:
             looked = self._look(snapshot, CompactRange(before.position, before.hashes))
-            fold_entries(looked.leaves, looked.events, self._folded)
+            records = dict(before.records)
+            fold_entries(looked.leaves, looked.events, records)
             faults: list[str] = []
-            if looked.is_end and looked.finding is None and self._is_own_edge:
-                faults = list(record_faults(folded_records(snapshot), self._folded))
+            if looked.is_end and looked.finding is None:
+                faults = list(record_faults(folded_records(snapshot), records))
         if looked.finding is not None:
             if self._is_found_again():
                 self._end(finding=looked.finding.describe(), wrong_index=looked.finding.leaf_index)
             else:
-                # The store is sound there, so the place that was kept, or that one reading, was not.
+                # The store is sound there, so the place, or that one reading, was not.
                 self._begin()
             return 0
         if faults:
@@ -134,7 +143,7 @@ class Scrubber:
         elif looked.is_end:
             self._end(passed_at=self._clock.now_us(), passed_size=looked.edge.tree_size)
         else:
-            self.state = replace(before, position=looked.edge.tree_size, hashes=looked.edge.hashes)
+            self.state = replace(before, position=looked.edge.tree_size, hashes=looked.edge.hashes, records=records)
             self._pages += 1
             if self._pages % _KEEP_PAGES == 0:
                 self.keep()
@@ -187,25 +196,26 @@ class Scrubber:
 
     def _begin(self) -> None:
         now = self._clock.now_us()
-        self.state = replace(self.state, position=0, hashes=(), started_at=now, finding="", wrong_index=None)
-        self._is_own_edge = True
-        self._folded = {}
+        self.state = replace(
+            self.state, position=0, hashes=(), records={}, started_at=now, finding="", wrong_index=None
+        )
 
     def _end(self, **changes: object) -> None:
-        self.state = replace(self.state, position=0, hashes=(), started_at=0, **changes)  # type: ignore[arg-type]
+        ended = replace(self.state, position=0, hashes=(), records={}, started_at=0)
+        self.state = replace(ended, **changes)  # type: ignore[arg-type]
         self.keep()
 
     def _is_found_again(self) -> bool:
         """Return whether a new look, at the store alone, finds that page or the head wrong as well."""
-        begin, hashes = self.state.position, self.state.hashes
+        begin = self.state.position
         with self._store.read() as snapshot:
             try:
-                if not self._is_own_edge:
-                    head = snapshot.head()
-                    if head is not None and begin > head.tree_size:
-                        # A crash may take what was seen before it was durable; it is then not in the log.
-                        return False
-                    hashes = frontier(begin, snapshot.hashes)
+                head = snapshot.head()
+                if head is not None and begin > head.tree_size:
+                    # A crash or a failed sync may take what was seen before it was durable; it is then not in the log.
+                    return False
+                # Not the edge that was computed on the way: what was taken so may have been written anew since.
+                hashes = frontier(begin, snapshot.hashes)
             except CorruptionError:
                 return True
             return self._look(snapshot, CompactRange(begin, hashes)).finding is not None

@@ -1,9 +1,10 @@
-"""The scrubber process: goes over every log, slowly, day after day, and tells the serving process what is wrong.
+"""The scrubber process: goes over every log, slowly, again and again, and tells the serving process what is wrong.
 
 It ends when its standard input closes. Writes one JSON object a line to standard output: `{"log", "position",
 "entries", "passed_at"}` before it reads a page, with how many entries were found good since the last line;
 `{"log", "mismatch"}` where something is wrong; `{"log", "problem"}` where the log could not be read. It is polite: it
-works for a twentieth of the time, at the lowest priority, and begins a pass of a log a day after the last one began.
+works for a twentieth of the time, on one log after another, at the lowest priority, and begins a pass of a log a day
+after the last one ended.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,6 +130,15 @@ def test_a_kept_place_that_cannot_be_read_is_the_beginning(tmp_path: Path, conte
     assert read_state(tmp_path / "scrub") == ScrubState()
 
 
+def test_what_was_folded_is_kept_and_a_change_of_it_is_the_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "scrub"
+    state = ScrubState(position=2, hashes=(bytes(32),), started_at=5, records={"key/a": b"\x01\xff"})
+    write_state(path, state)
+    assert read_state(path) == state
+    path.write_text(path.read_text().replace("01ff", "02ff"))
+    assert read_state(path) == ScrubState()
+
+
 def test_a_log_that_grows_meanwhile_is_followed_to_its_head(server: EngineServer) -> None:
     server.open()
     with server.registry.use("default") as log:
@@ -145,3 +155,46 @@ def test_a_record_that_is_not_what_its_entries_say_is_found(server: EngineServer
     found = _pass(Scrubber(opened, ManualClock(), None))
     opened.close()
     assert found.finding == f"the record {key.decode()} is missing"
+
+
+def test_a_record_is_found_by_a_pass_that_another_process_began(server: EngineServer, tmp_path: Path) -> None:
+    key = next(key for key in row_keys(server.store_path(), "records") if key.startswith(b"key/"))
+    delete_row(server.store_path(), "records", key)
+    opened = server.directory.open_store("default", read_only=True)
+    first = Scrubber(opened, ManualClock(), tmp_path / "scrub")
+    first.step()
+    first.keep()
+    second = Scrubber(opened, ManualClock(), tmp_path / "scrub")
+    assert second.state.position == PAGE_ENTRIES
+    assert _pass(second).finding == f"the record {key.decode()} is missing"
+    opened.close()
+
+
+@pytest.mark.parametrize("others", [0, 2 * PAGE_ENTRIES])
+def test_a_commit_that_was_seen_and_then_taken_back_is_no_finding(
+    server: EngineServer, tmp_path: Path, others: int
+) -> None:
+    shutil.copytree(server.path, tmp_path / "before")
+    _append(server, 5000, 2 * PAGE_ENTRIES)
+    opened = server.directory.open_store("default", read_only=True)
+    scrubber = Scrubber(opened, ManualClock(), None)
+    for _ in range(3):
+        scrubber.step()
+    assert scrubber.state.position == 3 * PAGE_ENTRIES > ENTRIES + 2
+    opened.close()
+    shutil.rmtree(server.path)
+    shutil.copytree(tmp_path / "before", server.path)
+    _append(server, 9000, others)
+    scrubber._store = opened = server.directory.open_store("default", read_only=True)
+    assert scrubber.step() == 0
+    assert _pass(scrubber).passed_size == ENTRIES + 2 + others
+    assert scrubber.state.finding == ""
+    opened.close()
+
+
+def _append(server: EngineServer, first: int, count: int) -> None:
+    """Append with a server that runs for as long."""
+    server.open()
+    if count:
+        server.append(*(make_entry(number) for number in range(first, first + count)))
+    server.close()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from ledger.clock import SystemClock
-from ledger.engine.scrub import ScrubState, read_state, write_state
+from ledger.engine.scrub import PAGE_ENTRIES, ScrubState, read_state, write_state
 from ledger.server.processes import ScrubberProcess
 from tests.support.engine_lab import make_entry
-from tests.support.engine_server import EngineServer
-from tests.support.storage_edit import flip_byte, index_key
+from tests.support.engine_server import MAP_SIZE, EngineServer
+from tests.support.storage_edit import delete_row, flip_byte, index_key, row_keys
 
 
 @dataclass
@@ -95,13 +98,39 @@ def test_an_entry_that_somebody_suspects_is_looked_at_before_a_pass_is_due(serve
     assert not server.directory.suspect_path("default").exists()
 
 
-def test_a_store_whose_pages_are_gone_ends_the_process_and_is_damage(server: EngineServer) -> None:
+_SHORT_TURNS = """
+import sys
+from ledger.server import scrubber
+scrubber._TURN_PAGES = 1
+scrubber._REST = 0
+scrubber.main()
+"""
+
+
+def test_a_record_that_is_missing_is_found_though_the_pass_takes_several_turns(server: EngineServer) -> None:
+    server.open()
+    server.append(*(make_entry(number) for number in range(100, 100 + 2 * PAGE_ENTRIES)))
+    server.close()
+    key = next(key for key in row_keys(server.store_path(), "records") if key.startswith(b"key/"))
+    delete_row(server.store_path(), "records", key)
+    command = [sys.executable, "-c", _SHORT_TURNS, str(server.path), str(MAP_SIZE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        told = (json.loads(line) for line in process.stdout)
+        ends = (line for line in told if line.get("passed_at") or "mismatch" in line)
+        found = next(line for line in ends if line["log"] == "default")
+        process.stdin.close()
+    assert found == {"log": "default", "mismatch": f"the record {key.decode()} is missing"}
+
+
+def test_a_store_whose_pages_are_gone_is_damage(server: EngineServer) -> None:
     data = server.store_path() / "data.mdb"
     with data.open("r+b") as file:
         file.truncate(8192)
-    assert _scrub(server, "found").mismatches == [
-        ("default", "reading the entries from 0 on ends the process with SIGBUS")
-    ]
+    log, reason = _scrub(server, "found").mismatches[0]
+    assert log == "default"
+    assert "was cut: it has 8192 bytes" in reason
 
 
 def test_pages_that_kill_the_process_twice_at_one_place_are_damage(server: EngineServer) -> None:
