@@ -259,7 +259,9 @@ def _installed(monkeypatch: pytest.MonkeyPatch, interface: int, **functions: obj
     module = ModuleType("logproof_native")
     module.__dict__.update(INTERFACE=interface, __version__="0.0.9", **functions)
     monkeypatch.setitem(sys.modules, "logproof_native", module)
-    monkeypatch.delitem(sys.modules, "ledger.engine.native_kernel", raising=False)
+    # Set first, so that what is imported anew is taken away after the test, whether it was there before or not.
+    monkeypatch.setitem(sys.modules, "ledger.engine.native_kernel", module)
+    monkeypatch.delitem(sys.modules, "ledger.engine.native_kernel")
 
 
 def test_the_native_kernel_is_used_where_it_is_installed_unless_it_is_switched_off(native: Kernel) -> None:
