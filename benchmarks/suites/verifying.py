@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.lab import Case, Lab, Sample, interleave, missing_cases
 from benchmarks.own import LOG, OwnServer, own_server, reading
@@ -18,13 +18,10 @@ from benchmarks.workload import Workload
 from ledger.client import Receipt
 from ledger.client.values import Sections
 from ledger.engine.fsck import check_log
-from ledger.events.commitments import commit_event
-from ledger.events.leaf import decode_leaf
+from ledger.evidence.many_receipts import verify_receipts
 from ledger.evidence.receipts import parse_receipt, verify_receipt
 from ledger.evidence.tile_log import verify_tile_log
-from ledger.merkle.hashing import hash_leaf
-from ledger.merkle.verify import verify_inclusion
-from ledger.notes import open_checkpoint, parse_verifier_key
+from ledger.notes import parse_verifier_key
 from ledger.storage.guard import HighWaterGuard
 from ledger.v1 import ledger_pb2
 from tests.support.served import run_logproof
@@ -87,7 +84,11 @@ def _own_cases(server: OwnServer, receipts: list[bytes], tiles: Path) -> Iterato
         return _rate(len(receipts), work)
 
     def under_one_head(_round: int) -> Sample:
-        return _rate(len(receipts), lambda: _verify_under_one_head(receipts, verifier))
+        return _rate(len(receipts), lambda: verify_receipts(receipts, verifier))
+
+    def parsed_before(_round: int) -> Sample:
+        parsed = [parse_receipt(data) for data in receipts]
+        return _rate(len(receipts), lambda: verify_receipts(parsed, verifier))
 
     def audit(_round: int) -> Sample:
         begin = time.perf_counter()
@@ -109,25 +110,19 @@ def _own_cases(server: OwnServer, receipts: list[bytes], tiles: Path) -> Iterato
     yield Case(
         "verifying/receipts/one_head",
         "logproof",
-        "receipts under one head, its signature once",
+        "receipts from files under one head, its signature once",
         "receipts/s",
         under_one_head,
     )
+    yield Case(
+        "verifying/receipts/parsed",
+        "logproof",
+        "the same, the files parsed before",
+        "receipts/s",
+        parsed_before,
+    )
     yield Case("verifying/audit", "logproof", "a whole exported log, from its tiles and bundles", "entries/s", audit)
     yield Case("verifying/fsck", "logproof", "fsck: everything from leaves and sections", "entries/s", check)
-
-
-def _verify_under_one_head(receipts: list[bytes], verifier: Any) -> None:
-    """Verify receipts of one head by the calls of the pure core: signature once, then content and place of each."""
-    note = parse_receipt(receipts[0]).checkpoint_note
-    head = open_checkpoint(note, verifier).checkpoint
-    for data in receipts:
-        receipt = parse_receipt(data)
-        assert receipt.checkpoint_note == note
-        assert receipt.event is not None
-        leaf = decode_leaf(receipt.leaf)
-        assert commit_event(receipt.event.salt, receipt.event.content) == leaf.event_commitment
-        verify_inclusion(hash_leaf(receipt.leaf), receipt.leaf_index, head.tree_size, head.root_hash, receipt.hashes)
 
 
 def _fetch(folder: Path, path: str) -> bytes:
