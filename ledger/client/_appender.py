@@ -25,7 +25,7 @@ from weakref import WeakSet
 import grpc
 
 from ledger.client._answers import Answers, Proven
-from ledger.client._buffer import MAX_MESSAGE_EVENTS, Buffer, Place, Waiting
+from ledger.client._buffer import Buffer, Place, Waiting
 from ledger.client._keeper import Keeper
 from ledger.client._status import error_of, failure_of
 from ledger.client._unanswered import error_without_answer, own_copy
@@ -38,6 +38,7 @@ from ledger.errors import (
     ServerUnreachableError,
     StateError,
 )
+from ledger.events.event import BATCH_MAX_EVENTS
 from ledger.v1 import ledger_pb2
 
 MAX_IN_FLIGHT: Final = 4
@@ -232,7 +233,7 @@ class Appender:
             return self._paused_until - now, _NEVER
         if not under_way or self._buffer.fills_a_message:
             return 0.0, 0
-        return self._buffer.queued_since + LINGER_SECONDS - now, MAX_MESSAGE_EVENTS
+        return self._buffer.queued_since + LINGER_SECONDS - now, BATCH_MAX_EVENTS
 
     def _wait(self, seconds: float | None, wake_at: int) -> bool:
         """Wait for a change, with the lock; return False where the time passed without one."""

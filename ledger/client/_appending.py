@@ -14,7 +14,7 @@ from typing import Final
 from ledger import __version__
 from ledger.client._answers import Answers
 from ledger.client._appender import Appender
-from ledger.client._buffer import MAX_MESSAGE_BYTES, MAX_MESSAGE_EVENTS, Waiting
+from ledger.client._buffer import Waiting
 from ledger.client._calls import (
     Acknowledged,
     append_batch_request,
@@ -42,7 +42,7 @@ from ledger.errors import (
 )
 from ledger.events.checks import check_reserved
 from ledger.events.codec import encode_sections
-from ledger.events.event import Actor, Event, PersonalData, Source, Target
+from ledger.events.event import BATCH_MAX_BYTES, BATCH_MAX_EVENTS, Actor, Event, PersonalData, Source, Target
 from ledger.events.flat import from_flat
 from ledger.events.ids import ID_RANDOM_BYTES, new_event_id
 
@@ -182,10 +182,10 @@ class Appending(Session):
         """Append a batch, see `Ledger.append_batch`."""
         if not batch:
             return []
-        if len(batch) > MAX_MESSAGE_EVENTS or sections_size(batch) > MAX_MESSAGE_BYTES:
+        if len(batch) > BATCH_MAX_EVENTS or sections_size(batch) > BATCH_MAX_BYTES:
             raise BatchTooLargeError(
                 f"the batch has {len(batch)} events of {sections_size(batch)} bytes together; "
-                f"the limits are {MAX_MESSAGE_EVENTS} and {MAX_MESSAGE_BYTES}",
+                f"the limits are {BATCH_MAX_EVENTS} and {BATCH_MAX_BYTES}",
                 hint="send it in parts",
             )
         trusted_size = self._trust.tree_size

@@ -15,12 +15,7 @@ from typing import Final
 from ledger.client._answers import Proven
 from ledger.client.values import Sections
 from ledger.errors import LedgerError
-
-MAX_MESSAGE_EVENTS: Final = 1_000
-"""Most events of a message."""
-
-MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
-"""Largest message, bytes of the sections of its events."""
+from ledger.events.event import BATCH_MAX_BYTES, BATCH_MAX_EVENTS
 
 MAX_BUFFERED_EVENTS: Final = 10_000
 """Most events that wait or are under way."""
@@ -109,7 +104,7 @@ class Buffer:
     @property
     def fills_a_message(self) -> bool:
         """Whether waiting longer would not make the next message larger."""
-        return len(self._queue) >= MAX_MESSAGE_EVENTS or self._queued_bytes >= MAX_MESSAGE_BYTES
+        return len(self._queue) >= BATCH_MAX_EVENTS or self._queued_bytes >= BATCH_MAX_BYTES
 
     @property
     def is_empty(self) -> bool:
@@ -136,10 +131,10 @@ class Buffer:
         taken: list[Waiting] = []
         size = 0
         queue = self._queue
-        while queue and len(taken) < MAX_MESSAGE_EVENTS:
+        while queue and len(taken) < BATCH_MAX_EVENTS:
             waiting = next(iter(queue))
             size += waiting.size
-            if taken and size > MAX_MESSAGE_BYTES:
+            if taken and size > BATCH_MAX_BYTES:
                 break
             del queue[waiting]
             self._queued_bytes -= waiting.size

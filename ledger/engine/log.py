@@ -35,7 +35,7 @@ from ledger.errors import (
 from ledger.merkle.proofs import tree_root
 from ledger.notes.checkpoint import Checkpoint, sign_checkpoint
 from ledger.notes.keys import Signer
-from ledger.storage.api import ReadTransaction, Store
+from ledger.storage.api import ReadTransaction, Store, StoreUsage
 from ledger.storage.guard import HighWaterGuard
 
 _LOGGER = logging.getLogger(__name__)
@@ -223,14 +223,14 @@ class Log:
         with self._changed:
             return self._queued_entries
 
-    def room_bytes(self) -> int:
-        """Return how much more the store may hold; 0 where it cannot be asked just now."""
+    def usage(self) -> StoreUsage:
+        """Return how the store uses its room; all 0 where it cannot be asked just now."""
         with self._changed:
             store = self._store
         try:
-            return store.room_bytes()
+            return store.usage()
         except StorageError:
-            return 0
+            return StoreUsage(0, 0, 0)
 
     # Reading
 

@@ -20,6 +20,12 @@ EVENT_MAX_BYTES: Final = 32 * 1024
 PERSONAL_MAX_BYTES: Final = 60 * 1024
 """Largest personal section."""
 
+BATCH_MAX_EVENTS: Final = 1000
+"""Most events of a batch, or of one message of a stream."""
+
+BATCH_MAX_BYTES: Final = 4 * 1024 * 1024
+"""Largest batch, bytes of both sections of all its events."""
+
 ORIGINAL_MAX_BYTES: Final = 32 * 1024
 """Largest imported record that is kept byte for byte."""
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledger.errors import FieldViolation, InvalidRequestError, ShuttingDownError
-from ledger.rpc.appends import MAX_BATCH_EVENTS, Appends, Submitted
+from ledger.events.event import BATCH_MAX_EVENTS
+from ledger.rpc.appends import Appends, Submitted
 from ledger.rpc.binding import Call, parse_request
 from ledger.rpc.independent import IndependentAppends, SubmittedEvents, stream_error
 from ledger.rpc.parts import Parts
@@ -130,7 +131,7 @@ class _Stream:
             return _Refused(error)
         if len(request.events) > 1:
             # The message was paced as one event.
-            more = min(len(request.events), MAX_BATCH_EVENTS) - 1
+            more = min(len(request.events), BATCH_MAX_EVENTS) - 1
             await self._parts.quotas.pace(self._call.identity, events=more, size=0)
         if not self._log:
             await self._parts.workers.run(lambda: self._call.authorise(request))

@@ -24,17 +24,12 @@ from ledger.errors import (
     IndexBeyondTreeError,
     UnsupportedError,
 )
+from ledger.events.event import BATCH_MAX_BYTES, BATCH_MAX_EVENTS
 from ledger.rpc.binding import Call, Later
 from ledger.rpc.checks import RequestChecks
 from ledger.rpc.convert import acknowledgement_message, add_acknowledgements, checkpoint_message
 from ledger.rpc.parts import Parts
 from ledger.v1 import ledger_pb2, proof_pb2
-
-MAX_BATCH_EVENTS: Final = 1000
-"""Most events of a batch."""
-
-MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
-"""Largest batch, bytes of both sections of all events together."""
 
 _ACK_LEVELS: Final = frozenset(ledger_pb2.AckLevel.values())
 
@@ -226,19 +221,19 @@ def pairs_within_limits(sections: Sequence[ledger_pb2.EventSections]) -> list[tu
     Raises:
         BatchTooLargeError: There are too many events or bytes.
     """
-    if len(sections) > MAX_BATCH_EVENTS:
+    if len(sections) > BATCH_MAX_EVENTS:
         raise BatchTooLargeError(
-            f"the batch has {len(sections)} events; the limit is {MAX_BATCH_EVENTS}",
+            f"the batch has {len(sections)} events; the limit is {BATCH_MAX_EVENTS}",
             hint="send it in parts",
-            metadata={"events": str(len(sections)), "maxEvents": str(MAX_BATCH_EVENTS)},
+            metadata={"events": str(len(sections)), "maxEvents": str(BATCH_MAX_EVENTS)},
         )
     pairs = [(event.event, event.personal) for event in sections]
     size = sum([len(event) + len(personal) for event, personal in pairs])
-    if size > MAX_BATCH_BYTES:
+    if size > BATCH_MAX_BYTES:
         raise BatchTooLargeError(
-            f"the sections of the batch are {size} bytes; the limit is {MAX_BATCH_BYTES}",
+            f"the sections of the batch are {size} bytes; the limit is {BATCH_MAX_BYTES}",
             hint="send it in parts",
-            metadata={"bytes": str(size), "maxBytes": str(MAX_BATCH_BYTES)},
+            metadata={"bytes": str(size), "maxBytes": str(BATCH_MAX_BYTES)},
         )
     return pairs
 
@@ -247,7 +242,7 @@ def _checked_batch(sections: Sequence[ledger_pb2.EventSections], kernel: Kernel)
     """Return the entries of a batch, or refuse it with everything that is wrong with it."""
     if not sections:
         checks = RequestChecks()
-        checks.refuse("sections", f"is empty; a batch has 1 to {MAX_BATCH_EVENTS} events")
+        checks.refuse("sections", f"is empty; a batch has 1 to {BATCH_MAX_EVENTS} events")
         checks.finish()
     pairs = pairs_within_limits(sections)
     entries, refused = check_batch(kernel, pairs)

@@ -8,9 +8,15 @@ from typing import Final
 from google.protobuf.descriptor import ServiceDescriptor
 
 from ledger import __version__
-from ledger.events.event import EVENT_MAX_BYTES, PERSONAL_MAX_BYTES, SCHEMA_VERSION
+from ledger.events.event import (
+    BATCH_MAX_BYTES,
+    BATCH_MAX_EVENTS,
+    EVENT_MAX_BYTES,
+    PERSONAL_MAX_BYTES,
+    SCHEMA_VERSION,
+)
 from ledger.rpc.append_stream import AppendStreams
-from ledger.rpc.appends import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Appends
+from ledger.rpc.appends import Appends
 from ledger.rpc.binding import Call
 from ledger.rpc.entries import Entries
 from ledger.rpc.parts import Parts
@@ -48,6 +54,6 @@ def _server_info(_call: Call, _request: ledger_pb2.GetServerInfoRequest) -> ledg
         schema_version=SCHEMA_VERSION,
         max_event_bytes=EVENT_MAX_BYTES,
         max_personal_bytes=PERSONAL_MAX_BYTES,
-        max_batch_events=MAX_BATCH_EVENTS,
-        max_batch_bytes=MAX_BATCH_BYTES,
+        max_batch_events=BATCH_MAX_EVENTS,
+        max_batch_bytes=BATCH_MAX_BYTES,
     )

@@ -405,6 +405,7 @@ class LedgerServer:
 
 
 def _gauges(registry: LogRegistry, published: Published, passes: Mapping[str, int]) -> list[LogGauges]:
+    usages = [(log, log.usage()) for log in registry.open_logs()]
     return [
         LogGauges(
             name=log.name,
@@ -412,10 +413,12 @@ def _gauges(registry: LogRegistry, published: Published, passes: Mapping[str, in
             tree_size=log.signed_head().tree_size,
             published_size=published.size(log.name),
             is_read_only=bool(log.read_only_reason),
-            room_bytes=log.room_bytes(),
+            room_bytes=usage.room_bytes,
+            free_bytes=usage.free_bytes,
+            reader_lag=usage.reader_lag,
             scrubbed_at=passes.get(log.name, 0) / _US_PER_SECOND,
         )
-        for log in registry.open_logs()
+        for log, usage in usages
     ]
 
 

@@ -94,6 +94,21 @@ class TableCounts:
     event_ids: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoreUsage:
+    """How a store uses its room; for watching it.
+
+    Attributes:
+        room_bytes: How much more it may hold.
+        free_bytes: How much of what it holds is free to be used again.
+        reader_lag: How many commits the oldest open snapshot is behind; what was freed since cannot be used again.
+    """
+
+    room_bytes: int
+    free_bytes: int
+    reader_lag: int
+
+
 class ReadTransaction(Protocol):
     """A snapshot of the store. To be held for 5 seconds at most."""
 
@@ -177,6 +192,13 @@ class Store(Protocol):
 
     def room_bytes(self) -> int:
         """Return how much more the store may hold, in bytes; the disk may hold less. Thread-safe."""
+
+    def usage(self) -> StoreUsage:
+        """Return how the store uses its room. Thread-safe.
+
+        Raises:
+            StorageError: The store is closed, or cannot be asked.
+        """
 
     def maintain(self) -> None:
         """Do what must be done every half minute, such as freeing what a dead reader holds. Thread-safe.

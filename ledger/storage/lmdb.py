@@ -41,6 +41,7 @@ from ledger.storage.api import (
     ReadTransaction,
     SectionKind,
     StoreMeta,
+    StoreUsage,
     TableCounts,
     WriteTransaction,
 )
@@ -66,6 +67,7 @@ _FLAGS = (
 )
 # Twice what a snapshot may be held.
 _CLOSE_WAIT_SECONDS = 10.0
+_META_PAGES = 2
 # The most that a sound file may lack at its end.
 _UNWRITTEN_PAGES = 64
 
@@ -305,6 +307,22 @@ class LmdbStore:
     def room_bytes(self) -> int:
         """Return how much more of the map may be used, in bytes; pages freed since count as used."""
         return self.map_bytes() - self.used_bytes()
+
+    def usage(self) -> StoreUsage:
+        """Return how the store uses its room; the list of free pages itself counts as free.
+
+        Raises:
+            StorageError: The store is closed, or its reader table cannot be read.
+        """
+        used = sum(table.size for table in self.table_usage().values())
+        with self._using():
+            main = self._environment.stat()
+        own = (main["branch_pages"] + main["leaf_pages"] + main["overflow_pages"] + _META_PAGES) * main["psize"]
+        return StoreUsage(
+            room_bytes=self.room_bytes(),
+            free_bytes=max(self.used_bytes() - used - own, 0),
+            reader_lag=self.oldest_reader_lag(),
+        )
 
     def maintain(self) -> None:
         """Free what readers of dead processes still hold, and see that the open file still has its name.

@@ -32,6 +32,8 @@ class LogGauges:
         published_size: Size of the published head.
         is_read_only: Whether it takes no appends.
         room_bytes: How much more its store may hold.
+        free_bytes: How much of its store is free to be used again.
+        reader_lag: How many commits the oldest snapshot of its store is behind.
         scrubbed_at: When its last whole scrub ended, seconds since 1970; 0 for never.
     """
 
@@ -41,6 +43,8 @@ class LogGauges:
     published_size: int
     is_read_only: bool
     room_bytes: int = 0
+    free_bytes: int = 0
+    reader_lag: int = 0
     scrubbed_at: float = 0.0
 
 
@@ -179,15 +183,17 @@ class _LogCollector(Collector):
         return _families()
 
     def collect(self) -> Iterator[Metric]:
-        queued, committed, published, read_only, room, scrubbed = _families()
+        queued, committed, published, read_only, room, free, lag, scrubbed = _families()
         for log in self._logs():
             queued.add_metric([log.name], log.queued_entries)
             committed.add_metric([log.name], log.tree_size)
             published.add_metric([log.name], log.published_size)
             read_only.add_metric([log.name], int(log.is_read_only))
             room.add_metric([log.name], log.room_bytes)
+            free.add_metric([log.name], log.free_bytes)
+            lag.add_metric([log.name], log.reader_lag)
             scrubbed.add_metric([log.name], log.scrubbed_at)
-        yield from (queued, committed, published, read_only, room, scrubbed)
+        yield from (queued, committed, published, read_only, room, free, lag, scrubbed)
 
 
 class _CallCollector(Collector):
@@ -230,6 +236,16 @@ def _families() -> tuple[GaugeMetricFamily, ...]:
         GaugeMetricFamily("logproof_log_read_only", "1 where an open log takes no appends.", labels=["log"]),
         GaugeMetricFamily(
             "logproof_store_room_bytes", "Bytes that a log's store may still hold, by open log.", labels=["log"]
+        ),
+        GaugeMetricFamily(
+            "logproof_store_free_bytes",
+            "Bytes of a log's store that are free to be used again, by open log.",
+            labels=["log"],
+        ),
+        GaugeMetricFamily(
+            "logproof_store_reader_lag_commits",
+            "Commits that the oldest open snapshot of a log's store is behind, by open log.",
+            labels=["log"],
         ),
         GaugeMetricFamily(
             "logproof_scrub_last_pass_timestamp_seconds",

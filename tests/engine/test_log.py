@@ -24,7 +24,7 @@ from ledger.errors import (
     StorageError,
     StorageFullError,
 )
-from ledger.storage.api import ReadTransaction, Store, StoreMeta, WriteTransaction
+from ledger.storage.api import ReadTransaction, Store, StoreMeta, StoreUsage, WriteTransaction
 from ledger.storage.guard import HighWaterGuard
 from tests.support.engine_lab import NOW, ORIGIN, Altered, Lab, RepeatableRandom, append_request, make_entry
 
@@ -66,6 +66,9 @@ class ControlledStore:
 
     def room_bytes(self) -> int:
         return self._inner.room_bytes()
+
+    def usage(self) -> StoreUsage:
+        return self._inner.usage()
 
     def close(self) -> None:
         """Stay open: the test opens the same store again."""

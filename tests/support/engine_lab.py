@@ -24,7 +24,7 @@ from ledger.merkle.proofs import prove_consistency
 from ledger.merkle.verify import verify_consistency
 from ledger.notes.checkpoint import open_checkpoint
 from ledger.notes.keys import Ed25519Signer, Ed25519Verifier
-from ledger.storage.api import HeadRecord, ReadTransaction, SectionKind, Store, StoreMeta, WriteTransaction
+from ledger.storage.api import HeadRecord, ReadTransaction, SectionKind, Store, StoreMeta, StoreUsage, WriteTransaction
 from ledger.storage.guard import HighWaterGuard
 from ledger.storage.memory import MemoryStore
 from tests.support.naive_tree import mth
@@ -209,6 +209,9 @@ class DoubtfulStore:
 
     def room_bytes(self) -> int:
         return self._inner.room_bytes()
+
+    def usage(self) -> StoreUsage:
+        return self._inner.usage()
 
     def close(self) -> None:
         self._inner.close()

@@ -19,6 +19,7 @@ from ledger.storage.api import (
     SectionKind,
     Store,
     StoreMeta,
+    StoreUsage,
     TableCounts,
     WriteTransaction,
 )
@@ -125,6 +126,9 @@ class FaultyStore:
 
     def room_bytes(self) -> int:
         return self._faults.call("room_bytes", self._inner.room_bytes)
+
+    def usage(self) -> StoreUsage:
+        return self._inner.usage()
 
     def maintain(self) -> None:
         self._faults.call("maintain", self._inner.maintain)

@@ -5,8 +5,9 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client._buffer import MAX_MESSAGE_BYTES, MAX_MESSAGE_EVENTS, Buffer, Place, Waiting
+from ledger.client._buffer import Buffer, Place, Waiting
 from ledger.client.values import Sections
+from ledger.events.event import BATCH_MAX_BYTES, BATCH_MAX_EVENTS
 
 
 def _waiting(name: str = "e", size: int = 10) -> Waiting:
@@ -15,19 +16,19 @@ def _waiting(name: str = "e", size: int = 10) -> Waiting:
 
 def test_message_has_what_waits_in_order_up_to_its_limits() -> None:
     buffer = Buffer()
-    events = [_waiting(str(number)) for number in range(MAX_MESSAGE_EVENTS + 1)]
+    events = [_waiting(str(number)) for number in range(BATCH_MAX_EVENTS + 1)]
     for event in events:
         buffer.put(event, 1.0)
 
     assert buffer.fills_a_message
-    assert buffer.take() == events[:MAX_MESSAGE_EVENTS]
-    assert buffer.take() == events[MAX_MESSAGE_EVENTS:]
+    assert buffer.take() == events[:BATCH_MAX_EVENTS]
+    assert buffer.take() == events[BATCH_MAX_EVENTS:]
     assert {event.place for event in events} == {Place.SENT}
 
 
 def test_message_ends_before_its_limit_of_bytes() -> None:
     buffer = Buffer()
-    events = [_waiting(size=MAX_MESSAGE_BYTES // 2), _waiting(size=MAX_MESSAGE_BYTES // 2), _waiting()]
+    events = [_waiting(size=BATCH_MAX_BYTES // 2), _waiting(size=BATCH_MAX_BYTES // 2), _waiting()]
     for event in events:
         buffer.put(event, 1.0)
 

@@ -210,6 +210,25 @@ def test_file_that_was_cut_by_a_page_is_corruption_and_does_not_kill_the_reader(
                 LmdbStore.open(path, read_only=read_only)
 
 
+def test_usage_tells_what_is_free_and_how_far_the_oldest_snapshot_is_behind(path: Path) -> None:
+    store = LmdbStore.open(path)
+    head = append(store, GENESIS, 20, filler=1000)
+    assert store.usage().reader_lag == 0
+    with store.read():
+        for number in range(5):
+            head = append(store, head, 1, label=str(number))
+        held = store.usage()
+    for number in range(5, 8):
+        head = append(store, head, 1, label=str(number))
+    let_go = store.usage()
+
+    assert held.reader_lag == 5
+    assert let_go.reader_lag == 0
+    assert 0 < let_go.free_bytes < 1024**2
+    assert held.room_bytes == let_go.room_bytes + store.used_bytes() - (store.map_bytes() - held.room_bytes)
+    store.close()
+
+
 def test_file_that_is_no_store_is_refused(path: Path) -> None:
     (path / "data.mdb").write_bytes(b"Dear diary, " * 1000)
     with pytest.raises(StorageFormatError):

@@ -37,7 +37,18 @@ def test_logs_are_looked_at_when_somebody_asks() -> None:
     metrics = Metrics(lambda: logs)
     assert "default" not in _text(metrics)
 
-    logs.append(LogGauges("default", queued_entries=9, tree_size=5, published_size=4, is_read_only=True, room_bytes=7))
+    logs.append(
+        LogGauges(
+            "default",
+            queued_entries=9,
+            tree_size=5,
+            published_size=4,
+            is_read_only=True,
+            room_bytes=7,
+            free_bytes=3,
+            reader_lag=2,
+        )
+    )
 
     for line in (
         'logproof_queue_entries{log="default"} 9.0',
@@ -45,6 +56,8 @@ def test_logs_are_looked_at_when_somebody_asks() -> None:
         'logproof_published_size_entries{log="default"} 4.0',
         'logproof_log_read_only{log="default"} 1.0',
         'logproof_store_room_bytes{log="default"} 7.0',
+        'logproof_store_free_bytes{log="default"} 3.0',
+        'logproof_store_reader_lag_commits{log="default"} 2.0',
     ):
         assert line in _text(metrics)
 
