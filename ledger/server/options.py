@@ -35,6 +35,9 @@ def server_options(limits: ConnectionLimits) -> tuple[tuple[str, int], ...]:
         ("grpc.absolute_max_metadata_size", 8192),
         ("grpc.max_allowed_incoming_connections", limits.connections),
         ("grpc.max_concurrent_streams", limits.streams),
+        # Otherwise streams that have ended, and are not cleared away yet, count as well, and busy clients that keep to
+        # the limit are refused.
+        ("grpc.http.overload_protection", 0),
         # What has arrived and was not yet looked at: the loop is that far behind only when flooded.
         ("grpc.server.max_pending_requests", MAX_CONCURRENT_RPCS),
         ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_CONCURRENT_RPCS),
