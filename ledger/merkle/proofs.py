@@ -19,11 +19,11 @@ from ledger.merkle.hashing import join_subtrees
 from ledger.merkle.ranges import (
     MAX_TREE_SIZE,
     LeafRange,
-    PerfectSubtree,
     consistency_subtrees,
     inclusion_subtrees,
     perfect_subtrees,
     stored_index,
+    stored_parts,
     uncovered_subtrees,
 )
 
@@ -47,7 +47,7 @@ def frontier(tree_size: int, read: NodeReader) -> tuple[bytes, ...]:
         ValueError: The size is negative or not below 2**63.
     """
     _check_size(tree_size)
-    return tuple(_read_subtrees(perfect_subtrees(0, tree_size), read))
+    return tuple(_read([stored_index(level, index) for level, index in perfect_subtrees(0, tree_size)], read))
 
 
 def prove_inclusion(leaf_index: int, tree_size: int, read: NodeReader) -> list[bytes]:
@@ -133,15 +133,18 @@ def _check_leaves(begin: int, end: int, tree_size: int) -> None:
 
 
 def _assemble(subtrees: Sequence[LeafRange], read: NodeReader) -> list[bytes]:
-    parts = [perfect_subtrees(begin, end) for begin, end in subtrees]
-    hashes = iter(_read_subtrees([part for subtree in parts for part in subtree], read))
-    return [join_subtrees(list(islice(hashes, len(subtree)))) for subtree in parts]
+    positions, lengths = stored_parts(subtrees)
+    hashes = _read(positions, read)
+    if len(hashes) == len(lengths):
+        return list(hashes)
+    rest = iter(hashes)
+    return [next(rest) if length == 1 else join_subtrees(list(islice(rest, length))) for length in lengths]
 
 
-def _read_subtrees(subtrees: Sequence[PerfectSubtree], read: NodeReader) -> Sequence[bytes]:
-    if not subtrees:
+def _read(positions: Sequence[int], read: NodeReader) -> Sequence[bytes]:
+    if not positions:
         return ()
-    hashes = read([stored_index(level, index) for level, index in subtrees])
-    if len(hashes) != len(subtrees):
-        raise ValueError(f"the reader returned {len(hashes)} hashes for {len(subtrees)} positions")
+    hashes = read(positions)
+    if len(hashes) != len(positions):
+        raise ValueError(f"the reader returned {len(hashes)} hashes for {len(positions)} positions")
     return hashes

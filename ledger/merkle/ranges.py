@@ -67,6 +67,28 @@ def stored_index(level: int, index: int) -> int:
     return 2 * last_leaf - last_leaf.bit_count() + level
 
 
+def stored_parts(nodes: Sequence[LeafRange]) -> tuple[list[int], list[int]]:
+    """Return from which stored hashes these nodes of a tree are joined.
+
+    Returns:
+        The positions of the hashes, node by node and left to right in each, and how many of them each node has: one,
+        unless it is on the right edge.
+    """
+    positions: list[int] = []
+    lengths = []
+    for begin, end in nodes:
+        leaf_count = end - begin
+        if leaf_count & (leaf_count - 1):
+            parts = perfect_subtrees(begin, end)
+            positions.extend(stored_index(level, index) for level, index in parts)
+            lengths.append(len(parts))
+        else:
+            # `stored_index` in place, because nearly all nodes of a proof are perfect and this is most of its time.
+            positions.append(2 * (end - 1) - (end - 1).bit_count() + leaf_count.bit_length() - 1)
+            lengths.append(1)
+    return positions, lengths
+
+
 def stored_count(tree_size: int) -> int:
     """Return how many hashes the store holds for a tree of this size."""
     return 2 * tree_size - tree_size.bit_count()
