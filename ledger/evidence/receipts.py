@@ -27,8 +27,9 @@ from ledger.notes import Checkpoint, Verifier, open_checkpoint
 T = TypeVar("T")
 
 _VERSION = b"\x08\x01"
-_FIRST_FIELD = 2
 _LENGTH_DELIMITED = 2
+# Of the leaf, the event, its salt, the personal section and its salt: fields 2 to 6.
+_TAGS = tuple(bytes([number << 3 | _LENGTH_DELIMITED]) for number in range(2, 7))
 _CONTINUES = 0x80
 
 
@@ -244,9 +245,9 @@ def _encode_content(leaf: bytes, event: Section | None, personal: Section | None
     fields = [leaf]
     for section in (event, personal):
         fields += (section.content, section.salt) if section else (b"", b"")
-    for number, value in enumerate(fields, _FIRST_FIELD):
+    for tag, value in zip(_TAGS, fields, strict=True):
         if value:
-            parts += (bytes([number << 3 | _LENGTH_DELIMITED]), _encode_length(len(value)), value)
+            parts += (tag, _encode_length(len(value)), value)
     return b"".join(parts)
 
 
@@ -255,9 +256,9 @@ def _decode_content(data: bytes) -> tuple[bytes, Section | None, Section | None]
         raise MalformedError("the receipt's content does not begin with version 1; a newer verifier may read it")
     offset = len(_VERSION)
     values = []
-    for number in range(_FIRST_FIELD, _FIRST_FIELD + 5):
+    for tag in _TAGS:
         value = b""
-        if data[offset : offset + 1] == bytes([number << 3 | _LENGTH_DELIMITED]):
+        if data.startswith(tag, offset):
             length, offset = _decode_length(data, offset + 1)
             value = data[offset : offset + length]
             offset += length

@@ -9,6 +9,7 @@ Source: C2SP tlog-proof v1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ledger.errors import MalformedError
 from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE
@@ -19,6 +20,8 @@ _EXTRA = "extra "
 _INDEX = "index "
 # ceil(log2) of the largest tree size.
 _MAX_HASHES = 63
+# Proofs of neighbours have most of their hashes in common; about 200 kB.
+_HASHES_KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class TlogProof:
         """Refuse what has no text form."""
         if not 0 <= self.leaf_index <= MAX_TREE_SIZE:
             raise MalformedError(f"the leaf index of a proof is {self.leaf_index}; the limits are 0 and 2**63 - 1")
-        if len(self.hashes) > _MAX_HASHES or any(len(value) != HASH_SIZE for value in self.hashes):
+        if len(self.hashes) > _MAX_HASHES or set(map(len, self.hashes)) - {HASH_SIZE}:
             raise MalformedError(f"a proof has up to {_MAX_HASHES} hashes of {HASH_SIZE} bytes each")
         if not self.checkpoint_note:
             raise MalformedError("a proof has no checkpoint after an empty line")
@@ -73,7 +76,7 @@ def parse_tlog_proof(data: bytes) -> TlogProof:
     index = parse_decimal(lines.pop(0).removeprefix(_INDEX), "the leaf index of a proof")
     if len(lines) > _MAX_HASHES:
         raise MalformedError(f"a proof has {len(lines)} hashes; the limit is {_MAX_HASHES}")
-    return TlogProof(index, tuple(decode_base64(line, "a hash of a proof") for line in lines), note, extra)
+    return TlogProof(index, tuple(map(_decode_hash, lines)), note, extra)
 
 
 def format_tlog_proof(proof: TlogProof) -> bytes:
@@ -84,3 +87,12 @@ def format_tlog_proof(proof: TlogProof) -> bytes:
     lines.append(f"{_INDEX}{proof.leaf_index}")
     lines.extend(map(encode_base64, proof.hashes))
     return "\n".join((*lines, "", "")).encode("ascii") + proof.checkpoint_note
+
+
+@lru_cache(_HASHES_KEPT)
+def _decode_hash(line: str) -> bytes:
+    value = decode_base64(line, "a hash of a proof")
+    # Here and not later, so that no long line is kept.
+    if len(value) != HASH_SIZE:
+        raise MalformedError(f"a hash of a proof has {len(value)} bytes instead of {HASH_SIZE}")
+    return value
