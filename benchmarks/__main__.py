@@ -42,7 +42,9 @@ def main() -> None:
 @click.option("--only", type=click.Choice(list(SUITES)), multiple=True, help="Run this one; may be given again.")
 @click.option("--again", is_flag=True, help="Start over where the file has results; else what it has is not run again.")
 @click.option("--seed", type=int, default=1, help="Seed of everything random.")
-@click.option("--work", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A directory on the disk to measure.")
+@click.option(
+    "--work", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A directory on the disk to measure."
+)
 def run(out: Path, scale: str, only: Sequence[str], *, again: bool, seed: int, work: Path | None) -> None:
     """Run the table; each finished benchmark is saved at once, so a run that was stopped goes on where it was."""
     folder = Path(tempfile.mkdtemp(prefix="logproof-benchmarks-", dir=work))
