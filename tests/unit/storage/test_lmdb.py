@@ -417,7 +417,9 @@ def test_larger_map_makes_room_in_a_full_store(small: LmdbStore, tmp_path: Path)
     head, _ = fill(small)
     small.close()
     reopened = LmdbStore.open(tmp_path / "small", map_size=2 * SMALL_MAP)
-    append(reopened, head, 20, filler=1000)
+    after = append(reopened, head, 20, filler=1000)
+    with reopened.read() as snapshot:
+        assert snapshot.head() == after
     reopened.close()
 
 
