@@ -54,6 +54,18 @@ class LedgerError(Exception):
         self.retry_seconds = retry_seconds
 
 
+def another(error: LedgerError) -> LedgerError:
+    """Return an error that says the same, for one more caller.
+
+    An exception keeps the frames that it went through. Raised for two callers at once it would keep those of both, and
+    what the one does with them would befall the other.
+    """
+    copied = type(error).__new__(type(error), *error.args)
+    copied.__dict__.update(error.__dict__)
+    copied.__cause__ = error.__cause__
+    return copied
+
+
 # Input
 
 

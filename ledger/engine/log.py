@@ -31,6 +31,7 @@ from ledger.errors import (
     ShuttingDownError,
     StorageError,
     StorageFullError,
+    another,
 )
 from ledger.merkle.proofs import tree_root
 from ledger.notes.checkpoint import Checkpoint, sign_checkpoint
@@ -41,6 +42,8 @@ from ledger.storage.guard import HighWaterGuard
 _LOGGER = logging.getLogger(__name__)
 _READERS_END_SECONDS = 10
 _IDLE_SECONDS = 1.0
+_MEMORY_WAIT_SECONDS = 0.25
+_MEMORY_WAITS = 20
 _RESERVED_BYTES = 16 * 1024**2
 _MAINTENANCE_US = 30_000_000
 _NOT_DURABLE = "what the store holds cannot be made durable"
@@ -384,7 +387,7 @@ class Log:
                 return
         try:
             result = sequencer.step([request for request, _ in batch])
-        except StorageFullError as error:
+        except (StorageFullError, OverloadedError) as error:
             _fail(batch, error)
             return
         except CorruptionError as error:
@@ -414,27 +417,46 @@ class Log:
             self._reopening = True
             drained = self._changed.wait_for(lambda: self._readers == 0, _READERS_END_SECONDS)
         try:
-            if not drained:
+            if drained:
+                self._open_again()
+            else:
                 self.freeze("a reader does not end")
-                return
-            failed_again, self._failed_before = self._failed_before, True
-            self._store.close()
-            self._close_guard()
-            self._store = self._parts.open_store()
-            head = self._recover()
-            if failed_again:
-                # Open for reading: after a failed write of its meta page the store gives nothing until it is reopened.
-                self._sequencer = None
-                self.freeze("commits fail one after the other")
-            with self._changed:
-                self._head = head
-        except (LedgerError, OSError) as error:
-            self.freeze("the store cannot be opened again", detail=str(error))
-            self._parts.unreadable(str(error))
         finally:
             with self._changed:
                 self._reopening = False
                 self._changed.notify_all()
+
+    def _open_again(self) -> None:
+        failed_again, self._failed_before = self._failed_before, True
+        try:
+            for _ in range(_MEMORY_WAITS):
+                try:
+                    head = self._close_and_recover()
+                    break
+                except MemoryError:
+                    # Calls hold it, and end with their deadline at the latest.
+                    _LOGGER.warning("no memory to open the store again; waiting for some", extra={"log": self.name})
+                    with self._changed:
+                        self._changed.wait_for(lambda: self._closing, _MEMORY_WAIT_SECONDS)
+            else:
+                self.freeze("there is no memory to open the store again")
+                return
+        except (LedgerError, OSError) as error:
+            self.freeze("the store cannot be opened again", detail=str(error))
+            self._parts.unreadable(str(error))
+            return
+        if failed_again:
+            # Open for reading: after a failed write of its meta page the store gives nothing until it is reopened.
+            self._sequencer = None
+            self.freeze("commits fail one after the other")
+        with self._changed:
+            self._head = head
+
+    def _close_and_recover(self) -> SignedHead:
+        self._store.close()
+        self._close_guard()
+        self._store = self._parts.open_store()
+        return self._recover()
 
     def _close_guard(self) -> None:
         try:
@@ -516,7 +538,7 @@ def _weight(request: Request) -> tuple[int, int]:
 
 def _fail(batch: Sequence[tuple[Request, Future[AppendResult]]], error: LedgerError) -> None:
     for _, future in batch:
-        future.set_exception(error)
+        future.set_exception(another(error))
 
 
 def _map_full(room: int) -> StorageFullError:

@@ -37,8 +37,10 @@ from ledger.errors import (
     InvalidCredentialsError,
     LedgerError,
     LogReadOnlyError,
+    OverloadedError,
     PermissionMissingError,
     StorageError,
+    another,
 )
 from ledger.events.actions import CATALOGUE_VERSION
 from ledger.events.codec import encode_sections
@@ -113,15 +115,26 @@ class Sequencer:
 
         Raises:
             StorageFullError: Nothing was appended, for certain.
+            OverloadedError: There was no memory for it; nothing was appended, for certain.
             OutcomeUnknownError: The commit failed; the store must be reopened before the next step.
             CorruptionError: The store, read back, does not have the root that was committed; nothing was signed.
         """
         with self._store.write() as transaction:
-            before = require_head(transaction)
-            decisions, group = self._prepare(transaction, before, requests)
-            after, sealed = (
-                group.write(transaction, before, self._kernel) if group else (before, SealedEntries(before.tree_size))
-            )
+            try:
+                before = require_head(transaction)
+                decisions, group = self._prepare(transaction, before, requests)
+                after, sealed = (
+                    group.write(transaction, before, self._kernel)
+                    if group
+                    else (before, SealedEntries(before.tree_size))
+                )
+            except MemoryError as error:
+                # Raised out of the transaction, it ends it before the commit.
+                raise OverloadedError(
+                    "the server has no memory left for an append; nothing was appended",
+                    hint="retry after a pause with the same bytes and event ids",
+                    retry_seconds=1.0,
+                ) from error
             written_at = self._clock.boottime_us()
         if group:
             self._read_back(before, after)
@@ -152,15 +165,14 @@ class Sequencer:
         """Decide each request; the group holds what is new."""
         reason = transaction.record(FREEZE)
         if reason is not None:
-            frozen = LogReadOnlyError(
-                f"the log is frozen: {reason.decode()}", hint="see the operator's page on a frozen log"
-            )
-            return [frozen for _ in requests], None
+            message = f"the log is frozen: {reason.decode()}"
+            hint = "see the operator's page on a frozen log"
+            return [LogReadOnlyError(message, hint=hint) for _ in requests], None
         self._confirm_clock(transaction, before, requests)
         try:
             recorded_at = self._watch.recorded_at(before.last_recorded_at)
         except LedgerError as error:
-            return [error for _ in requests], None
+            return [another(error) for _ in requests], None
         group = Group(recorded_at, CATALOGUE_VERSION, self._random)
         answers: list[AdmittedRequest | LedgerError] = []
         known = self._known_ids(transaction, requests)

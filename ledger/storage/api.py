@@ -180,6 +180,7 @@ class Store(Protocol):
 
         Raises:
             StorageFullError: Disk or map full; definitely nothing was changed.
+            MemoryError: No memory for a change; definitely nothing was changed.
             OutcomeUnknownError: Any other failure of the commit; reopen the store before going on.
         """
 

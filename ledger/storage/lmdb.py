@@ -259,6 +259,7 @@ class LmdbStore:
 
         Raises:
             StorageFullError: Disk, quota or map full; definitely nothing was changed.
+            MemoryError: No memory for a change; definitely nothing was changed.
             OutcomeUnknownError: Any other failure of a change or the commit; reopen the store before going on.
             StorageError: The store is closed, opened for reading, or awaits being reopened; nothing was changed.
         """
@@ -632,6 +633,9 @@ class _LmdbWriter(_LmdbReader):
         self.check_usable()
         try:
             yield
+        except (MemoryError, lmdb.MemoryError) as error:
+            self._failure = StorageError("a change of the transaction failed for want of memory")
+            raise MemoryError(str(error)) from error
         except lmdb.Error as error:
             self._failure = _write_error(error)
             raise self._failure from error

@@ -17,6 +17,7 @@ from ledger.engine.reader import View
 from ledger.engine.requests import AppendResult
 from ledger.errors import (
     IndexBeyondTreeError,
+    LedgerError,
     LogReadOnlyError,
     OutcomeUnknownError,
     OverloadedError,
@@ -84,23 +85,36 @@ class Bench:
         self.unreadable: list[str] = []
         self.opened = 0
         self.open_error: StorageError | None = None
+        # How many more times there is no memory: for the salts of a commit, and to open the store.
+        self.commits_without_memory = 0
+        self.openings_without_memory = 0
         self.parts = LogParts(
             name="lab",
             verifier_key="",
             open_store=self._open_store,
             open_guard=lambda: HighWaterGuard.open(folder / "lab.guard", ORIGIN),
             clock=ManualClock(NOW),
-            random=RepeatableRandom(b"bench"),
+            random=self._random,
             signer=lab.signer,
             limits=limits or Limits(),
             unreadable=self.unreadable.append,
         )
+        self._repeatable = RepeatableRandom(b"bench")
         self.log = Log(self.parts)
+
+    def _random(self, size: int) -> bytes:
+        if self.commits_without_memory:
+            self.commits_without_memory -= 1
+            raise MemoryError
+        return self._repeatable(size)
 
     def _open_store(self) -> Store:
         self.opened += 1
         if self.open_error is not None:
             raise self.open_error
+        if self.openings_without_memory:
+            self.openings_without_memory -= 1
+            raise MemoryError
         return self.store
 
     def append(self, number: int) -> AppendResult:
@@ -212,6 +226,49 @@ def test_after_a_commit_of_unknown_outcome_the_store_is_opened_again_and_the_log
     assert bench.opened == 2
     assert bench.append(1).entries[0].leaf_index == size
     assert bench.log.read_only_reason == ""
+
+
+def test_no_memory_for_a_commit_is_a_definite_refusal_and_the_log_goes_on(bench: Bench) -> None:
+    size = bench.log.signed_head().tree_size
+    bench.commits_without_memory = 3
+    for _ in range(3):
+        with pytest.raises(OverloadedError, match="nothing was appended") as refused:
+            bench.append(1)
+        assert refused.value.retry_seconds
+    assert bench.opened == 1
+    assert bench.append(1).entries[0].leaf_index == size
+
+
+def test_no_memory_to_open_the_store_again_is_waited_for(bench: Bench) -> None:
+    size = bench.log.signed_head().tree_size
+    bench.store.failures = [OutcomeUnknownError("an I/O error")]
+    bench.openings_without_memory = 2
+    with pytest.raises(OutcomeUnknownError):
+        bench.append(1)
+    assert bench.opened == 4
+    assert bench.append(1).entries[0].leaf_index == size
+    assert bench.log.read_only_reason == ""
+
+
+@pytest.mark.parametrize(
+    ("failures", "told"),
+    [
+        ([StorageFullError("full"), StorageFullError("full")], StorageFullError),
+        ([OutcomeUnknownError("an I/O error"), OutcomeUnknownError("another")], OutcomeUnknownError),
+    ],
+)
+def test_each_caller_of_a_commit_that_failed_gets_an_error_of_its_own(
+    bench: Bench, failures: list[Exception], told: type[LedgerError]
+) -> None:
+    bench.store.may_commit.clear()
+    bench.log.submit(append_request(make_entry(0)))
+    assert bench.store.in_commit.wait(30)
+    waiting = [bench.log.submit(append_request(make_entry(number))) for number in range(1, 4)]
+    bench.store.failures = failures
+    bench.store.may_commit.set()
+    errors = [future.exception(30) for future in waiting]
+    assert [type(error) for error in errors] == [told] * 3
+    assert len({id(error) for error in errors}) == 3
 
 
 def test_a_second_failure_in_a_row_makes_the_log_read_only_and_reads_go_on(bench: Bench) -> None:
