@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,22 +23,12 @@ class Outcome:
     """What became of the calls of one run.
 
     Attributes:
-        seconds: How long the accepted calls took, each from when it was due.
         acknowledged: Leaf index of each acknowledged event, by the event's bytes.
         refused: How many calls were refused, by status and whether they said when to come back.
-        elapsed: How long the run took, seconds.
     """
 
-    seconds: list[float] = field(default_factory=list)
     acknowledged: dict[bytes, int] = field(default_factory=dict)
     refused: Counter[tuple[str, bool]] = field(default_factory=Counter)
-    elapsed: float = 0.0
-    told: Counter[str] = field(default_factory=Counter)
-
-    def quantile(self, share: float) -> float:
-        """Return how long this share of the accepted calls took at most, seconds."""
-        ordered = sorted(self.seconds)
-        return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
 class Load:
@@ -63,10 +52,10 @@ class Load:
 
         async def call_again(caller: int) -> None:
             while time.perf_counter() - begin < seconds:
-                await self._call(caller, outcome, time.perf_counter(), self._request())
+                await self._call(caller, outcome, self._request())
 
         await asyncio.gather(*(call_again(caller) for caller in range(callers)))
-        return len(outcome.seconds) / (time.perf_counter() - begin)
+        return len(outcome.acknowledged) / self._batch / (time.perf_counter() - begin)
 
     async def offer(self, per_second: float, seconds: float) -> Outcome:
         """Begin so many calls a second for so long; return when all have ended."""
@@ -78,9 +67,8 @@ class Load:
                 await asyncio.sleep(early)
             elif number % 16 == 0:
                 await asyncio.sleep(0)
-            running.append(asyncio.create_task(self._call(number, outcome, time.perf_counter(), request)))
+            running.append(asyncio.create_task(self._call(number, outcome, request)))
         await asyncio.gather(*running)
-        outcome.elapsed = time.perf_counter() - begin
         return outcome
 
     def _request(self) -> ledger_pb2.AppendRequest | ledger_pb2.AppendBatchRequest:
@@ -93,7 +81,6 @@ class Load:
         self,
         number: int,
         outcome: Outcome,
-        begun: float,
         request: ledger_pb2.AppendRequest | ledger_pb2.AppendBatchRequest,
     ) -> None:
         stub = self._stubs[number % len(self._stubs)]
@@ -106,10 +93,8 @@ class Load:
                 sections, acknowledgements = list(request.sections), list(batch.acknowledgements)
         except grpc.aio.AioRpcError as error:
             details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
-            outcome.told[error.details() or ""] += 1
             outcome.refused[error.code().name, b"RetryInfo" in bytes(details)] += 1
             return
-        outcome.seconds.append(time.perf_counter() - begun)
         for one, acknowledgement in zip(sections, acknowledgements, strict=True):
             outcome.acknowledged[one.event] = acknowledgement.leaf_index
 
@@ -123,8 +108,3 @@ def resident_bytes(process: int) -> int:
 def descriptors(process: int) -> int:
     """Return how many descriptors a process has open."""
     return len(list(Path(f"/proc/{process}/fd").iterdir()))
-
-
-def quantiles(outcome: Outcome, shares: Sequence[float] = (0.5, 0.99)) -> str:
-    """Return quantiles as words, milliseconds."""
-    return ", ".join(f"p{share * 100:g} {outcome.quantile(share) * 1000:.1f} ms" for share in shares)
