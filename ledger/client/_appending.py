@@ -222,7 +222,6 @@ class Appending(Session):
             event_id,
             acknowledged.outcome,
             acknowledged.leaf_index,
-            acknowledged.leaf,
             acknowledged.leaf_bytes,
             head,
             sections,

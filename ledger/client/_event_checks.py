@@ -39,11 +39,15 @@ def check_call(
     """
     if (action is None) == (event is None):
         raise _invalid("event", "give either an action, or an event")
-    if event is None and personal is not None:
-        raise _invalid("personal", "goes with an event; beside an action, say email, ip, personal_metadata and so on")
+    if event is None:
+        if personal is not None:
+            raise _invalid(
+                "personal", "goes with an event; beside an action, say email, ip, personal_metadata and so on"
+            )
+        return
     beside = {"actor": actor, "targets": targets or None, **fields}
     name = next((name for name, value in beside.items() if value is not None), None)
-    if event is not None and name is not None:
+    if name is not None:
         raise _invalid(name, "goes with an action; an event says it itself")
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ledger.merkle.hashing import hash_children
-from ledger.merkle.ranges import inclusion_subtrees, split_point, uncovered_subtrees
-from ledger.merkle.verify import verify_batch_inclusion, verify_inclusion
+from ledger.merkle.ranges import LeafRange, inclusion_subtrees, split_point, uncovered_subtrees
+from ledger.merkle.verify import verify_batch_inclusion, verify_inclusion, verify_range
 
 
 class SharedProof:
@@ -34,16 +34,26 @@ class SharedProof:
             InvalidProofError: The hashes do not lead to the root.
         """
         leaves = sorted(leaf_hashes.items())
-        verify_batch_inclusion(leaves, tree_size, root_hash, hashes)
+        begin, end = leaves[0][0], leaves[-1][0] + 1
+        if end - begin == len(leaves):
+            # Neighbours, as in most answers: the same hashes prove that they are a range, in fewer steps.
+            verify_range(begin, [leaf_hash for _, leaf_hash in leaves], tree_size, root_hash, hashes)
+        else:
+            verify_batch_inclusion(leaves, tree_size, root_hash, hashes)
         self._leaf_hashes = dict(leaves)
         self._tree_size = tree_size
         self._root_hash = root_hash
-        uncovered = uncovered_subtrees([index for index, _ in leaves], tree_size)
-        # Hashes of subtrees by their leaves [begin, end): first those of the proof, later what is computed.
-        self._nodes = dict(zip(uncovered, hashes, strict=True))
+        self._hashes = tuple(hashes)
+        # Hashes of subtrees by their leaves [begin, end), from when the first proof is asked for: first those of the
+        # shared proof, later what is computed.
+        self._nodes: dict[LeafRange, bytes] = {}
 
     def inclusion(self, leaf_index: int) -> tuple[bytes, ...]:
         """Return the inclusion proof of one of the leaves: sibling hashes from leaf to root, 32 bytes each."""
+        if not self._nodes:
+            self._nodes = dict(
+                zip(uncovered_subtrees(list(self._leaf_hashes), self._tree_size), self._hashes, strict=True)
+            )
         proof = tuple(self._node(begin, end) for begin, end in inclusion_subtrees(leaf_index, self._tree_size))
         verify_inclusion(self._leaf_hashes[leaf_index], leaf_index, self._tree_size, self._root_hash, proof)
         return proof

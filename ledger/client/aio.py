@@ -19,6 +19,7 @@ from weakref import WeakSet
 
 from ledger.client._buffer import Waiting
 from ledger.client._client import Client
+from ledger.client._deadlines import Deadlines
 from ledger.client._event_checks import join_targets
 from ledger.client._events import EventFields
 from ledger.client.connection import Cancellation, Connection
@@ -114,6 +115,7 @@ class AsyncLedger:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._fresh: list[Waiting] = []  # what the tasks of this turn of the loop append
+        self._deadlines: Deadlines  # made with the loop
         self._knows_history = False
         _LEDGERS.add(self)
 
@@ -178,14 +180,15 @@ class AsyncLedger:
             loop.call_soon(self._put_fresh)
         elif len(self._fresh) == HAND_OVER_EVENTS:
             self._put_fresh()
-        timer = loop.call_later(max(self._client.seconds_left(waiting), 0), self._expire, waiting, ended)
+        deadlines = self._deadlines
+        deadlines.add(waiting)
         try:
             await ended
         except asyncio.CancelledError:
             self._client.appender.leave(waiting, is_cancelled=True)
             raise
         finally:
-            timer.cancel()
+            deadlines.remove(waiting)
         return self._client.receipt_of(waiting, allow_unproven=allow_unproven)
 
     async def read_entries(
@@ -291,6 +294,7 @@ class AsyncLedger:
             if self._loop is not None and not self._loop.is_closed():
                 raise RuntimeError("an AsyncLedger is for the tasks of one event loop; make one for each")
             self._loop, self._threads, self._fresh = loop, None, []
+            self._deadlines = Deadlines(loop, self._client.seconds_left, self._expire)
         return loop
 
     def _put_fresh(self) -> None:
@@ -298,9 +302,9 @@ class AsyncLedger:
         if fresh:
             self._client.appender.put(fresh)
 
-    def _expire(self, waiting: Waiting, ended: asyncio.Future[None]) -> None:
+    def _expire(self, waiting: Waiting) -> None:
         self._client.appender.leave(waiting)
-        _end(ended)
+        _end_all((waiting,))
 
     def _tell(self, ended: Sequence[Waiting]) -> None:
         """Wake the tasks of a message, by one call for all; from a thread of the appender."""
@@ -320,9 +324,6 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def _end_all(waiting: Sequence[Waiting]) -> None:
     for item in waiting:
-        _end(cast("asyncio.Future[None]", item.handle))
-
-
-def _end(ended: asyncio.Future[None]) -> None:
-    if not ended.done():
-        ended.set_result(None)
+        ended = cast("asyncio.Future[None]", item.handle)
+        if not ended.done():
+            ended.set_result(None)

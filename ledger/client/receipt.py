@@ -15,7 +15,7 @@ from ledger.client.state import write_atomically
 from ledger.client.trust import Head
 from ledger.client.values import AppendOutcome, Sections
 from ledger.errors import ContentUnprovenError
-from ledger.events.leaf import Leaf
+from ledger.events.leaf import Leaf, decode_leaf
 from ledger.evidence.levels import Level
 from ledger.evidence.receipts import Receipt as ReceiptContent
 from ledger.evidence.receipts import Section, VerifiedReceipt, make_receipt, verify_receipt
@@ -33,7 +33,6 @@ class Receipt:
         event_id: Id of the event.
         outcome: Whether it was appended now, or was in the log already.
         leaf_index: Index of its leaf.
-        leaf: The leaf.
         leaf_bytes: The leaf's bytes, which were hashed.
         head: The verified head that covers it.
         sections: What was sent.
@@ -44,7 +43,6 @@ class Receipt:
     event_id: str
     outcome: AppendOutcome
     leaf_index: int
-    leaf: Leaf
     leaf_bytes: bytes
     head: Head
     sections: Sections = field(repr=False)
@@ -52,6 +50,11 @@ class Receipt:
     personal_salt: bytes = field(repr=False)
     _proof: tuple[bytes, ...] | SharedProof = field(repr=False)
     _verifier: Verifier = field(repr=False)
+
+    @property
+    def leaf(self) -> Leaf:
+        """The leaf, read from its bytes: few who append look at it."""
+        return decode_leaf(self.leaf_bytes)
 
     @property
     def checkpoint(self) -> Checkpoint:
