@@ -25,7 +25,7 @@ class Verdict:
         aim: What is aimed at.
         measured: What was measured, with its unit.
         share: The measured figure as a share of the floor, above 1 where it is better; None where it is not judged.
-        verdict: aim, floor, missed, or why it is not judged.
+        verdict: aim, floor, behind or missed, and whether a peer was not steady; or why it is not judged.
     """
 
     work: str
@@ -55,7 +55,7 @@ def _batches(record: Record) -> Iterator[Verdict]:
             yield _at_least(f"... {words}, Python kernel", _median(row), floor, aim, "events/s")
     copy = record.row("append_batch/postgres/copy/1000")
     yield _ratio("... both sections against PostgreSQL COPY with chain", both, copy, 1.1, 3.0)
-    yield _ratio("... against UmaDB", both, record.best("append_batch/umadb/1000/"), 0.5, 1.5)
+    yield _ratio("... against UmaDB", both, record.hardest("append_batch/umadb/1000/"), 0.5, 1.5)
     yield _ratio("... against PostgreSQL COPY, lean", both, record.row("append_batch/postgres_lean/copy/1000"), None, 1)
     yield _ratio("... against UmaDB, lean", both, record.row("append_batch/umadb_lean/1000/4"), None, 1)
 
@@ -168,12 +168,13 @@ def _ratio(
     passed = "floor" if floor is None or value >= floor else MISSED
     if floor is None:
         passed = "behind"
+    verdict = "aim" if value >= aim else passed
     return Verdict(
         work,
         *limits,
-        f"{value:.2f} times",
+        f"{value:.2f} times" + (" its best round" if found.spread else ""),
         value / floor if floor is not None else None,
-        "aim" if value >= aim else passed,
+        f"{verdict}; its rounds spread over {found.spread:.0%}" if found.spread else verdict,
     )
 
 
