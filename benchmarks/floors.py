@@ -85,8 +85,10 @@ def _each(record: Record) -> Iterator[Verdict]:
 
 
 def _growth(record: Record) -> Iterator[Verdict]:
-    last, first = record.row("growth/last"), record.row("growth/first")
-    yield _ratio("growth: last tenth against the first", last, first, 0.9, 0.95, steady=False)
+    last, fresh = record.row("growth/last"), record.row("growth/fresh")
+    # Slices of one run are no rounds: their spread is not what a peer's is.
+    share = last.median / fresh.median if last is not None and fresh is not None else None
+    yield _at_least("growth: last tenth against a fresh log in turns with it", share, 0.9, 0.95, "times")
     yield _at_most("RssAnon of the serving process", _median(record.row("growth/memory")), 200, 120, "MB")
     yield _at_most("start-up until the first verified head", _median(record.row("growth/start")), 1.0, 0.3, "s")
     disk = record.row("growth/overhead")
@@ -154,14 +156,9 @@ def _at_most(work: str, value: float | None, floor: float, aim: float, unit: str
     return Verdict(work, *limits, _words(value, unit), floor / value if floor and value else None, verdict)
 
 
-def _ratio(
-    work: str, ours: Row | None, reference: Row | None, floor: float | None, aim: float, *, steady: bool = True
-) -> Verdict:
+def _ratio(work: str, ours: Row | None, reference: Row | None, floor: float | None, aim: float) -> Verdict:
     found = ratio(ours, reference)
     value = found.value
-    if value is None and not steady and ours is not None and reference is not None:
-        # Slices of one run are no rounds: their spread is what is judged.
-        value = ours.median / reference.median
     limits = (f"{floor:g} times" if floor is not None else "-", f"{aim:g} times")
     if value is None:
         return Verdict(work, *limits, "", None, f"{NOT_JUDGED}: {found.refusal}")

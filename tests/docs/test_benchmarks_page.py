@@ -86,6 +86,14 @@ def test_a_floor_that_is_missed_says_so(rate: float, verdict: str) -> None:
     assert (MISSED in floors_table(record)) == (verdict == MISSED)
 
 
+def test_growth_is_judged_against_what_was_measured_in_turns_with_it() -> None:
+    rows = [_row("growth/first", 200), _row("growth/last", 80, 95, 300), _row("growth/fresh", 90, 100, 110)]
+
+    verdict = next(v for v in verdicts(Record({}, {"growth": Section(rows)})) if v.work.startswith("growth"))
+
+    assert (verdict.measured, verdict.verdict) == ("0.95 times", "aim")
+
+
 def test_what_was_not_measured_is_not_judged() -> None:
     assert {verdict.verdict.partition(":")[0] for verdict in verdicts(Record())} == {NOT_JUDGED}
 
