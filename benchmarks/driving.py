@@ -42,12 +42,15 @@ class Timing:
         latencies: Seconds of each call; in an open loop from the moment the call was due.
         failures: How many calls failed, by reason.
         sent_seconds: In an open loop, from the first call to the last one's sending.
+        lateness: In an open loop, seconds of each call from when it was due to when this process began it: a share of
+            the latency that is the load generator's, not the server's.
     """
 
     seconds: float
     latencies: list[float]
     failures: dict[str, int] = field(default_factory=dict)
     sent_seconds: float = 0.0
+    lateness: list[float] = field(default_factory=list)
 
     def sample(self, events: int) -> Sample:
         """Return the rate of so many events, with the latencies of their calls."""
@@ -116,9 +119,11 @@ async def open_loop_tasks(
     """Make each call when it is due, whether earlier ones were answered or not."""
     latencies: list[float] = []
     failures: dict[str, int] = {}
+    lateness: list[float] = []
     started = time.perf_counter()
 
     async def one(number: int, moment: float) -> None:
+        lateness.append(time.perf_counter() - started - moment)
         try:
             await call(number)
         except Exception as error:  # noqa: BLE001 - counted by its reason
@@ -135,7 +140,7 @@ async def open_loop_tasks(
         pending.append(asyncio.create_task(one(number, moment)))
     sent_seconds = time.perf_counter() - started
     await asyncio.gather(*pending)
-    return Timing(time.perf_counter() - started, latencies, failures, sent_seconds)
+    return Timing(time.perf_counter() - started, latencies, failures, sent_seconds, lateness)
 
 
 def open_loop_threads(calls: Sequence[Callable[[int], object]], due: Sequence[float]) -> Timing:

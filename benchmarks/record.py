@@ -1,7 +1,7 @@
 """What a run of the benchmarks leaves: raw figures of every round, with the conditions they were measured under.
 
 The rule that must not break: only raw runs are measured facts; medians, spreads and ratios are computed from them by
-whoever shows them, and a ratio to something unsteady is refused.
+whoever shows them, and what was not steady is compared with at its best.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Any, Final
 
 FORMAT: Final = 1
 MAX_SPREAD: Final = 0.25
-"""Widest spread of a reference at which a ratio to it still says something."""
+"""Widest spread of a reference at which its median stands for it; beyond it, its best round does."""
+
+TIMES: Final = frozenset({"us", "ms", "s"})
+"""Units of times, of which the smaller is the better."""
 
 
 @dataclass
@@ -49,6 +52,18 @@ class Row:
     def spread(self) -> float:
         """Return the distance of the best and the worst round, as a share of the median."""
         return (max(self.runs) - min(self.runs)) / self.median if self.median else 0.0
+
+    @property
+    def is_steady(self) -> bool:
+        """Return whether the rounds are close enough for the median to stand for them."""
+        return self.spread <= MAX_SPREAD
+
+    @property
+    def to_compare(self) -> float:
+        """Return the figure that others are compared with: the median, or the best round where they are not steady."""
+        if self.is_steady:
+            return self.median
+        return min(self.runs) if self.unit in TIMES else max(self.runs)
 
     def detail(self, name: str) -> float | None:
         """Return the median of a further figure; None where there is none."""
@@ -117,6 +132,11 @@ class Record:
         rows = [row for section in self.sections.values() for row in section.rows if row.key.startswith(prefix)]
         return max((row for row in rows if row.runs), key=lambda row: row.median, default=None)
 
+    def hardest(self, prefix: str) -> Row | None:
+        """Return the row, of those whose key begins so, that is the hardest rate to compare with; None for none."""
+        rows = [row for section in self.sections.values() for row in section.rows if row.key.startswith(prefix)]
+        return max((row for row in rows if row.runs), key=lambda row: row.to_compare, default=None)
+
     def fact(self, benchmark: str, name: str) -> float | None:
         """Return a fact that is a number; None where it was not found."""
         section = self.sections.get(benchmark)
@@ -131,23 +151,23 @@ class Ratio:
     Attributes:
         value: The ratio; None where it is refused.
         refusal: Why it is refused.
+        spread: Of the reference's rounds, where that is why the ratio is to the best of them; else 0.
     """
 
     value: float | None
     refusal: str = ""
+    spread: float = 0.0
 
 
 def ratio(ours: Row | None, reference: Row | None) -> Ratio:
-    """Return how much ours is of the reference, unless the reference was not steady enough to say."""
+    """Return how much ours is of the reference; where that was not steady, of its best round."""
     if ours is None:
         return Ratio(None, "not measured")
     if reference is None:
         return Ratio(None, "nothing to compare with")
     if len(reference.runs) == 1:
         return Ratio(None, "no ratio: one round says nothing of the spread")
-    if reference.spread > MAX_SPREAD:
-        return Ratio(None, f"no ratio: the rounds of {reference.system} spread over {reference.spread:.0%}")
-    return Ratio(ours.median / reference.median)
+    return Ratio(ours.median / reference.to_compare, spread=0.0 if reference.is_steady else reference.spread)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

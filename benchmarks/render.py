@@ -13,13 +13,12 @@ from typing import Final
 
 from benchmarks.floors import figure, verdicts
 from benchmarks.plots import draw
-from benchmarks.record import Record, Row, ratio
+from benchmarks.record import TIMES, Record, Row, ratio
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = _ROOT / "docs" / "benchmarks.md"
 PLOTS: Final = _ROOT / "docs" / "benchmarks"
 RESULTS: Final = _ROOT / "benchmarks" / "results" / "results.json"
-_TIMES: Final = frozenset({"us", "ms", "s"})
 _BLOCK: Final = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -128,8 +127,9 @@ def _against(record: Record, row: Row) -> str:
     found = ratio(ours, row)
     if found.value is None:
         return found.refusal
-    # Of times the smaller is the better.
-    return f"{1 / found.value if row.unit in _TIMES else found.value:.2f}"
+    share = f"{1 / found.value if row.unit in TIMES else found.value:.2f}"
+    # Its best round is the least favourable to us.
+    return f"at least {share}" if found.spread else share
 
 
 def _counterpart(record: Record, row: Row) -> Row | None:

@@ -1,7 +1,8 @@
 """B4: what grows with the log: rate, memory, disk, start-up; and what must not.
 
 The own log grows once, through the server, in batches of 1,000 with ids in order of time. It stays on the disk for the
-benchmark of proofs.
+benchmark of proofs. Growth takes minutes, in which a machine may change its speed; so the last tenth is appended in
+turns with the first tenth of a fresh log on a server of its own, slice by slice, and these two are compared.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ def measure(lab: Lab) -> Section:
     disk = Curve("growth_disk", "Disk while the log grows", "entries in the log", "bytes/entry")
     section = Section(curves=[rate, memory, disk, start])
     with closing(OwnServer(lab.folder(FOLDER))) as server:
-        wire = _grow_own(lab, server, section.curves)
+        wire, fresh = _grow_own(lab, server, section.curves)
         slices = [y for _, y in rate.lines["logproof"]]
-        part = max(len(slices) // 10, 1)
-        section.rows.append(
-            Row("growth/first", "logproof", "AppendBatch(1000), first tenth of the growth", "events/s", slices[:part])
-        )
-        section.rows.append(
-            Row("growth/last", "logproof", "AppendBatch(1000), last tenth of the growth", "events/s", slices[-part:])
-        )
+        part = len(fresh)
+        for key, words, chosen in (
+            ("first", "first tenth of the growth", slices[:part]),
+            ("last", "last tenth of the growth", slices[-part:]),
+            ("fresh", "a fresh log, in turns with that last tenth", fresh),
+        ):
+            section.rows.append(Row(f"growth/{key}", "logproof", f"AppendBatch(1000), {words}", "events/s", chosen))
         section.rows.append(
             Row(
                 "growth/memory",
@@ -62,30 +63,54 @@ def measure(lab: Lab) -> Section:
     return section
 
 
-def _grow_own(lab: Lab, server: OwnServer, curves: list[Curve]) -> int:
-    """Fill the log and note a point for each slice; return the bytes of all sections."""
-    workload = Workload(lab.seed)
+def _grow_own(lab: Lab, server: OwnServer, curves: list[Curve]) -> tuple[int, list[float]]:
+    """Fill the log and note a point for each slice.
+
+    Returns:
+        The bytes of all sections, and the rates of the slices of a fresh log that were appended in turns with the last.
+    """
     scale = lab.scale
     wire = 0
     rates, resident, occupied, starts = (curve.lines.setdefault("logproof", []) for curve in curves)
     file = server.store_path / "data.mdb"
-    for begin in range(0, scale.growth, scale.slice_entries):
-        requests = []
-        for _ in range(min(scale.slice_entries, scale.growth - begin) // _BATCH):
-            sections = workload.sections(_BATCH)
-            wire += sum(len(one.event) + len(one.personal) for one in sections)
-            requests.append(ledger_pb2.AppendBatchRequest(log=LOG, sections=sections))
-        timing = server.append_batches(requests.__getitem__, len(requests), _IN_FLIGHT)
-        end = begin + len(requests) * _BATCH
-        rates.append((end, len(requests) * _BATCH / timing.seconds))
-        resident.append((end, server.resident_bytes() / 1e6))
-        occupied.append((end, file.stat().st_blocks * 512 / end))
-        if end.bit_count() == 1 or begin == 0 or end % (10 * scale.slice_entries) == 0:
-            lab.say(f"  {end:,} entries: {rates[-1][1]:,.0f} events/s, RssAnon {resident[-1][1]:.0f} MB")
-        if begin == 0:
-            server.restart()
-            starts.append((end, server.first_head_seconds))
-    return wire
+    begins = range(0, scale.growth, scale.slice_entries)
+    alone = len(begins) - max(len(begins) // 10, 1)
+    workload, other = Workload(lab.seed), Workload(lab.seed)
+    fresh: list[float] = []
+    beside: OwnServer | None = None
+    with ExitStack() as stack:
+        for number, begin in enumerate(begins):
+            if number == alone:
+                beside = stack.enter_context(closing(OwnServer(lab.folder("growth_fresh"))))
+            entries = min(scale.slice_entries, scale.growth - begin)
+            end = begin + entries
+            # Each of the two goes first in every other turn.
+            if beside is not None and number % 2:
+                fresh.append(_append_slice(beside, other, entries)[0])
+            speed, size = _append_slice(server, workload, entries)
+            if beside is not None and not number % 2:
+                fresh.append(_append_slice(beside, other, entries)[0])
+            wire += size
+            rates.append((end, speed))
+            resident.append((end, server.resident_bytes() / 1e6))
+            occupied.append((end, file.stat().st_blocks * 512 / end))
+            if end.bit_count() == 1 or begin == 0 or end % (10 * scale.slice_entries) == 0:
+                lab.say(f"  {end:,} entries: {speed:,.0f} events/s, RssAnon {resident[-1][1]:.0f} MB")
+            if begin == 0:
+                server.restart()
+                starts.append((end, server.first_head_seconds))
+    return wire, fresh
+
+
+def _append_slice(server: OwnServer, workload: Workload, entries: int) -> tuple[float, int]:
+    """Append so many entries; return their rate, and the bytes of their sections."""
+    requests, size = [], 0
+    for _ in range(entries // _BATCH):
+        sections = workload.sections(_BATCH)
+        size += sum(len(one.event) + len(one.personal) for one in sections)
+        requests.append(ledger_pb2.AppendBatchRequest(log=LOG, sections=sections))
+    timing = server.append_batches(requests.__getitem__, len(requests), _IN_FLIGHT)
+    return len(requests) * _BATCH / timing.seconds, size
 
 
 def _restart(section: Section, server: OwnServer, start: Curve, entries: int) -> None:

@@ -16,7 +16,7 @@ from benchmarks.driving import Timing, arrivals, open_loop_threads
 from benchmarks.lab import Case, Lab, Sample, interleave, missing_cases
 from benchmarks.own import LOG, OwnServer, count_lost, own_server
 from benchmarks.peers import postgres as pg
-from benchmarks.record import Row, Section
+from benchmarks.record import Row, Section, percentile
 from benchmarks.workload import Workload
 from ledger.v1 import ledger_pb2
 
@@ -99,7 +99,7 @@ def _overload(lab: Lab, server: OwnServer, workload: Workload) -> tuple[list[Row
         "ms",
     )
     refused: dict[str, int] = {}
-    offered, memory = [], [server.resident_bytes() / 1e6]
+    offered, late, memory = [], [], [server.resident_bytes() / 1e6]
     for number in range(lab.scale.rounds):
         for row, rate in ((half, 0.5), (over, _OVERLOAD)):
             due = arrivals(rate * capacity / size, lab.scale.open_loop_seconds / 2, lab.seed + number)
@@ -112,6 +112,7 @@ def _overload(lab: Lab, server: OwnServer, workload: Workload) -> tuple[list[Row
                 row.details.setdefault(name, []).append(value)
             if row is over:
                 memory.append(server.resident_bytes() / 1e6)
+                late.append(percentile(timing.lateness, 0.99) * 1e3)
                 offered.append(len(due) * size / timing.sent_seconds / capacity)
                 for reason, times in timing.failures.items():
                     refused[reason] = refused.get(reason, 0) + times
@@ -121,6 +122,8 @@ def _overload(lab: Lab, server: OwnServer, workload: Workload) -> tuple[list[Row
         "overload_capacity_events_per_s": capacity,
         # What could be sent in the time, not what was meant to be.
         "overload_offered_times": min(offered),
+        # Part of each latency, and not the server's.
+        "overload_client_late_p99_ms": max(late),
         "overload_acknowledged": len(acknowledged),
         "overload_lost": count_lost(server.store_path, acknowledged),
         "overload_refused_calls": sum(refused.values()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from pathlib import Path
 
 import click
@@ -21,6 +22,7 @@ from ledger.telemetry.logs import LogFormat, configure_logs
 
 _CALLS, _CONNECTIONS = CallLimits(), ConnectionLimits()
 _ALLOCATIONS_BEFORE_COLLECTION = 50_000
+_SWITCH_SECONDS = 0.0005
 
 
 @click.command()
@@ -155,6 +157,8 @@ def command(  # noqa: PLR0913 - each option is an argument
         reflection=reflection,
     )
     configure_logs(LogFormat(log_format))
+    # Else a writer whose sync is done may wait ten times as long for the loop, which is busy with refusals in a flood.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     LedgerServer(config, say=_say, on_ready=_spare_the_collector).run()
 
 

@@ -5,13 +5,15 @@ each kind of call has its own places, so that neither readers nor followers keep
 
 How long an append will take is reckoned from what is in progress and how quickly appends of its kind were finished of
 late (Little's law). What would take much longer than it has to is refused at once, with when to come back: so what is
-let in stays quick, however much more comes. A slow disk is no overload: where a commit takes long, so may an append;
-nor is a burst: how quickly a few calls came one after the other does not tell how quickly many are done at a time.
+let in stays quick, however much more comes. A slow disk is no overload: where every commit takes long, so may an append.
+Where only some do, as when the writer waits for other threads in a flood, they may not: to let more in then would make
+each take longer still. Nor is a burst: how quickly a few calls came one after the other does not tell how quickly many
+are done at a time.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,6 +26,7 @@ from ledger.rpc.rules import Rule
 
 _LOOK_US: Final = 100_000
 _COMMITS_TO_WAIT: Final = 3
+_COMMITS_TO_TELL: Final = 8
 _SMOOTHING: Final = 0.3
 _SHORTEST_RETRY_SECONDS: Final = 0.05
 _US_PER_SECOND: Final = 1_000_000
@@ -101,8 +104,8 @@ class Admission:
         self._clock = clock
         self._limits = limits
         self._paces = {lane: _Pace(limits.quick_calls.get(lane, 1)) for lane in Lane}
-        # Written by writer threads, each time as a whole.
-        self._commit_seconds = 0.0
+        # Microseconds of the newest commits; writer threads add to it.
+        self._commits: deque[int] = deque([0], _COMMITS_TO_TELL)
 
     def enter(self, lane: Lane) -> None:
         """Let a call in; `leave` must follow.
@@ -123,7 +126,7 @@ class Admission:
         quick = self._limits.quick_calls.get(lane)
         if quick is not None and pace.running >= quick and pace.per_second:
             wait = pace.running / pace.per_second
-            if wait > max(self._limits.max_wait_seconds, _COMMITS_TO_WAIT * self._commit_seconds):
+            if wait > max(self._limits.max_wait_seconds, _COMMITS_TO_WAIT * self._disk_seconds()):
                 raise OverloadedError(
                     f"an append would take about {wait:.3f} s, which is too long; nothing was appended",
                     hint="retry after a pause with the same bytes, and send fewer at a time",
@@ -164,7 +167,11 @@ class Admission:
 
     def committed(self, microseconds: int) -> None:
         """Take note of how long the disk took for a commit, without what its entries took before it. Thread-safe."""
-        self._commit_seconds = _mixed(self._commit_seconds, microseconds / _US_PER_SECOND)
+        self._commits.append(microseconds)
+
+    def _disk_seconds(self) -> float:
+        """Return what the disk takes for a commit at least: the quickest of late had to wait for nothing else."""
+        return min(self._commits.copy()) / _US_PER_SECOND
 
     def running(self) -> dict[str, int]:
         """Return how many calls of each kind run. Thread-safe."""

@@ -95,7 +95,7 @@ class CallLimits:
     of_credential: Mapping[Lane, int] = field(default_factory=lambda: OF_CREDENTIAL)
     open_calls: int = 64
     open_calls_of_address: int = 16
-    max_wait_seconds: float = 0.05
+    max_wait_seconds: float = 0.02
     quick_calls: Mapping[Lane, int] = field(default_factory=lambda: MappingProxyType({Lane.APPEND: 64, Lane.BATCH: 4}))
     first_message_seconds: float = 5
     idle_stream_seconds: float = 300

@@ -209,6 +209,21 @@ def test_a_slow_disk_is_no_overload() -> None:
     admission.enter(Lane.BATCH)
 
 
+def test_commits_that_take_long_now_and_then_let_no_more_in() -> None:
+    clock = ManualClock()
+    admission = _admission(clock, max_wait_seconds=0.05, quick_calls={Lane.BATCH: 2})
+    _learn(admission, clock, Lane.BATCH, seconds=0.03)
+    for _ in range(2):
+        admission.enter(Lane.BATCH)
+
+    for _ in range(10):
+        admission.committed(2_000)
+        for _ in range(5):
+            admission.committed(30_000)
+    with pytest.raises(OverloadedError):
+        admission.enter(Lane.BATCH)
+
+
 def _admitted(admission: Admission, lane: Lane, calls: int) -> int:
     """Return how many of so many calls at once are let in."""
     admitted = 0
@@ -238,7 +253,7 @@ def test_what_ends_a_burst_counts_and_what_comes_after_it_one_by_one_does_not() 
             admission.leave(Lane.APPEND)
         _learn(admission, clock, Lane.APPEND, seconds=0.002, at_a_time=1)
 
-    # 30,000 a second: more than the places in 0.05 s.
+    # 30,000 a second: more than the places in 0.02 s.
     assert _admitted(admission, Lane.APPEND, 1000) == PLACES[Lane.APPEND]
 
 
