@@ -27,7 +27,14 @@ class Machine(Shell):
         served = Served(folder, "--guard-dir", str(folder / "guard"))
         super().__init__(folder / "shell", served)
         backups, keys = folder / "backups", folder / "kept-keys"
-        self.replaced |= {"/srv/backups": str(backups), "/srv/keys": str(keys)}
+        passphrase = folder / "passphrase"
+        passphrase.write_text("correct horse battery staple\n")
+        passphrase.chmod(0o600)
+        self.replaced |= {
+            "/srv/backups": str(backups),
+            "/srv/keys": str(keys),
+            "/srv/passphrase": str(passphrase),
+        }
         # Each page names the log; its key is then taken from the server, which is told on stderr.
         del self.environment["LOGPROOF_VERIFIER_KEY"]
         self.admin_key = served.api_key
