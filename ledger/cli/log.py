@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ledger.cli.exit_codes import ExitCode
+from ledger.cli.files import read_file
 from ledger.cli.output import Format, say, write_record, write_records
 from ledger.cli.settings import Settings, client_options, format_option, read_key
 
@@ -44,7 +45,7 @@ def create(settings: Settings, name: str, continues: Path | None, continues_key:
     with open_administration(settings) as administration:
         made = administration.create_log(
             name,
-            continues=b"" if continues is None else continues.read_bytes(),
+            continues=b"" if continues is None else read_file(continues),
             continues_verifier_key=read_key(continues_key) if continues_key else "",
         )
     say(f"made log {made.name}; its verifier key is what receipts and exports are verified with, anywhere")

@@ -9,6 +9,7 @@ import click
 
 from ledger.cli.damage import damage_is_a_failed_verification
 from ledger.cli.exit_codes import ExitCode
+from ledger.cli.files import read_file
 from ledger.cli.output import Format, say, write_records
 from ledger.cli.passphrase import passphrase_option, read_passphrase
 from ledger.cli.progress import log_progress
@@ -84,7 +85,7 @@ def command(
         lock = OwnerLock(directory.path / OWNER_LOCK)
         try:
             for note in notes:
-                name = accept_head(directory, note.read_bytes())
+                name = accept_head(directory, read_file(note))
                 say(f"{note} is now the newest head that the guard of {name} remembers, unless it knew a newer one")
             _tell_outlook(directory, Format(output_format))
         finally:
