@@ -220,6 +220,12 @@ class LogReadOnlyError(LedgerError):
     reason = "LOG_READ_ONLY"
 
 
+class LogRetiredError(LedgerError):
+    """The log was ended in good order: it takes no events any more, and all else of it goes on."""
+
+    reason = "LOG_RETIRED"
+
+
 class UnsupportedError(LedgerError):
     """The server cannot do this."""
 

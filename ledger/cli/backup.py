@@ -8,6 +8,7 @@ import click
 
 from ledger.cli.damage import damage_is_a_failed_verification
 from ledger.cli.output import Format, say, write_records
+from ledger.cli.passphrase import PASSPHRASE_VARIABLE, passphrase_option, read_passphrase
 from ledger.cli.progress import log_progress
 
 
@@ -17,19 +18,25 @@ from ledger.cli.progress import log_progress
 @click.option(
     "--to", "parent", type=click.Path(path_type=Path), required=True, help="Directory in which backups are kept."
 )
-@click.option(
-    "--with-signing-keys",
-    is_flag=True,
-    help="Put the signing keys in it, unencrypted: who can read the backup can then sign as these logs.",
-)
+@click.option("--with-keys", is_flag=True, help="Put the signing keys in it, sealed with a passphrase.")
+@passphrase_option
 @click.option(
     "--format", "output_format", type=click.Choice([f.value for f in Format]), default="table", help="How to print."
 )
-def command(data: Path, guard_dir: Path | None, parent: Path, output_format: str, *, with_signing_keys: bool) -> None:
+def command(
+    data: Path,
+    guard_dir: Path | None,
+    parent: Path,
+    passphrase_file: Path | None,
+    output_format: str,
+    *,
+    with_keys: bool,
+) -> None:
     """Back up a data directory, whether its server runs or not.
 
     Each log is copied as one consistent snapshot, the copy is recomputed as `fsck` does, and held against the newest
-    signed head. Only then it gets its name. It needs as much room as the stores. Guards are never in a backup.
+    signed head. Only then it gets its name. It needs as much room as the stores. Guards are never in a backup, and
+    signing keys only with --with-keys, sealed.
 
     Exit code 0: it is a backup. 1: a log or its copy is damaged, and there is no backup. 74: something cannot be read
     or written, or there is not enough room.
@@ -38,18 +45,25 @@ def command(data: Path, guard_dir: Path | None, parent: Path, output_format: str
     from ledger.engine.backup import make_backup
     from ledger.engine.directory import open_directory
 
+    passphrase = read_passphrase(passphrase_file) if with_keys else None
+    if with_keys and passphrase is None:
+        raise click.UsageError(
+            f"signing keys are put into a backup with a passphrase only: give it with --passphrase-file or {PASSPHRASE_VARIABLE}"
+        )
     directory = open_directory(data, guard_dir)
     with damage_is_a_failed_verification(), log_progress() as progress:
         made = make_backup(
             directory,
             parent.absolute(),
             now_us=SystemClock().now_us(),
-            with_signing_keys=with_signing_keys,
+            key_passphrase=passphrase,
             progress=progress,
         )
     say(f"backup: {made.path}")
-    if with_signing_keys:
-        say("the signing keys are in it, unencrypted: keep it where you would keep them")
+    if with_keys:
+        say(
+            "the signing keys are in it, sealed: keep the passphrase elsewhere, without it they cannot be had from here"
+        )
     else:
         say("the signing keys are not in it: keep copies of them elsewhere, without them no log can be continued")
     rows = [

@@ -64,8 +64,9 @@ def _at_directory(
     from ledger.engine.diagnosis import diagnose_directory
     from ledger.engine.directory import open_directory
     from ledger.engine.directory_check import stated_logs
+    from ledger.engine.kernel import installed_kernel
     from ledger.engine.log_diagnosis import diagnose_log
-    from ledger.engine.marks import fail
+    from ledger.engine.marks import fail, ok
     from ledger.errors import LedgerError
     from ledger.server.config import TlsFiles
     from ledger.server.tls_diagnosis import diagnose_tls
@@ -73,6 +74,7 @@ def _at_directory(
     if (certificate is None) != (key is None):
         raise click.UsageError("--server-cert and --server-key go together")
     clock = SystemClock()
+    yield ok("kernel", f"{installed_kernel().name}, in this environment")
     try:
         directory = open_directory(data.absolute(), None if guard_dir is None else guard_dir.absolute())
     except LedgerError as error:
@@ -101,6 +103,7 @@ def _at_server(settings: Settings) -> Iterator[Diagnosis]:
             yield ok("version", f"{info.version}, as here")
         else:
             yield warn("version", f"{info.version}; here it is {__version__}", "upgrade servers before clients")
+        yield ok("kernel", info.kernel or "the server does not say which it uses")
         names = [log.name for log in administration.list_logs()]
     for name in names:
         with open_ledger(settings, log=name) as ledger:
@@ -112,6 +115,8 @@ def _of_log(log: LogInfo) -> Iterator[Diagnosis]:
 
     if log.state == "active":
         yield ok(log.name, f"takes appends; its signed head of size {log.tree_size} is verified")
+    elif log.state == "retired":
+        yield ok(log.name, f"retired: {log.state_reason}; its signed head of size {log.tree_size} is verified")
     else:
         yield fail(log.name, f"read-only: {log.state_reason}", "see the runbook on a guard that refuses to sign")
     behind = log.tree_size - log.published_size

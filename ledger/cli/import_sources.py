@@ -22,6 +22,7 @@ from typing import Final, TypeAlias
 
 import click
 
+from ledger.cli.files import open_file
 from ledger.errors import LedgerError, MalformedError
 from ledger.importers.cloudtrail import map_record
 from ledger.importers.cloudtrail_files import split_file
@@ -86,6 +87,8 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
 
     Raises:
         click.UsageError: A path does not exist, a folder holds no such file, or stdin is closed or named twice.
+        MalformedError: A path is a named pipe or a device.
+        OSError: A file cannot be opened.
     """
     files: list[Path] = []
     for path in paths:
@@ -99,6 +102,8 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
         if not path.exists():
             raise click.UsageError(f"{path}: no such file or folder")
         if not path.is_dir():
+            # Before anything is read: one that is no file would end the import in its middle.
+            open_file(path).close()
             files.append(path)
             continue
         found = sorted(file for file in path.rglob("*") if file.is_file() and _is_wanted(file.relative_to(path)))
@@ -122,7 +127,7 @@ def read_records(files: Sequence[Path], kind: Kind) -> Iterator[SourceRecord]:
     read = _read_flat if kind is Kind.FLAT else _read_cloudtrail
     before = 0
     for file in files:
-        with nullcontext(_stdin()) if file == STDIN else file.open("rb") as raw:
+        with nullcontext(_stdin()) if file == STDIN else open_file(file) as raw:
             yield from read(file, raw, before)
         before += 0 if file == STDIN else file.stat().st_size
 

@@ -1,13 +1,15 @@
-"""`logproof log`: make and show logs."""
+"""`logproof log`: make, show and retire logs."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ledger.cli.exit_codes import ExitCode
+from ledger.cli.files import read_file
 from ledger.cli.output import Format, say, write_record, write_records
 from ledger.cli.settings import Settings, client_options, format_option, read_key
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Make and show logs."""
+    """Make, show and retire logs."""
 
 
 @command.command("create")
@@ -43,11 +45,39 @@ def create(settings: Settings, name: str, continues: Path | None, continues_key:
     with open_administration(settings) as administration:
         made = administration.create_log(
             name,
-            continues=b"" if continues is None else continues.read_bytes(),
+            continues=b"" if continues is None else read_file(continues),
             continues_verifier_key=read_key(continues_key) if continues_key else "",
         )
     say(f"made log {made.name}; its verifier key is what receipts and exports are verified with, anywhere")
     write_record(_record(made), output_format)
+
+
+@command.command("retire")
+@click.argument("name")
+@click.option("--reason", required=True, help="Why, in words without personal data; it becomes part of the log.")
+@click.option("--yes", is_flag=True, help="Do not ask for the name of the log again.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="NOTE", help="File for the signed last head."
+)
+@format_option()
+@client_options
+def retire(settings: Settings, name: str, reason: str, out: Path | None, output_format: Format, *, yes: bool) -> None:
+    """End the log NAME in good order; it cannot be taken back.
+
+    Needs an administrator of the log. It takes no events any more, for good; reading, proofs and the administration of
+    its keys go on. A log that is retired already stays as it is.
+    """
+    from ledger.cli.connect import open_administration
+
+    if not yes:
+        _ask_again(name)
+    with open_administration(settings, log=name) as administration:
+        retired = administration.retire_log(name, reason=reason)
+    if out is not None:
+        out.write_bytes(retired.last_head)
+    say(f"log {name} is retired and takes no events any more: {retired.log.state_reason}")
+    say(f"hint: `logproof log create NEW --continues {out or 'NOTE'}` makes a log that goes on from it")
+    write_record(_record(retired.log), output_format)
 
 
 @command.command("list")
@@ -105,6 +135,19 @@ def confirm_clock(settings: Settings, name: str | None, output_format: Format) -
         leaf_index = administration.confirm_clock()
     say("the clock is confirmed")
     write_record({"leaf_index": leaf_index}, output_format)
+
+
+def _ask_again(name: str) -> None:
+    """Have the name of the log typed by a person before what cannot be taken back.
+
+    Raises:
+        click.UsageError: It was not; or nobody is there to ask.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise click.UsageError(f"retiring log {name} cannot be taken back: confirm it with --yes")
+    typed = click.prompt(f"Retiring a log cannot be taken back. Type its name, {name}, to go on", err=True, default="")
+    if typed != name:
+        raise click.UsageError(f"log {name} is not retired: its name was not typed")
 
 
 def _record(log: LogInfo) -> dict[str, object]:

@@ -9,7 +9,9 @@ import click
 
 from ledger.cli.damage import damage_is_a_failed_verification
 from ledger.cli.exit_codes import ExitCode
+from ledger.cli.files import read_file
 from ledger.cli.output import Format, say, write_records
+from ledger.cli.passphrase import passphrase_option, read_passphrase
 from ledger.cli.progress import log_progress
 
 if TYPE_CHECKING:
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 @click.option(
     "--guard-dir", type=click.Path(path_type=Path), help="Where the high-water guards are, if not inside the data."
 )
-@click.option(
-    "--keys", type=click.Path(path_type=Path), help="Directory with the signing keys, for a backup without them."
-)
+@click.option("--keys", type=click.Path(path_type=Path), help="Directory with the signing keys, NAME.key for each log.")
+@passphrase_option
+@click.option("--without-keys", is_flag=True, help="Restore without signing keys, to read; no log will sign.")
 @click.option(
     "--accept-head",
     "notes",
@@ -41,16 +43,21 @@ def command(
     data: Path,
     guard_dir: Path | None,
     keys: Path | None,
+    passphrase_file: Path | None,
     notes: tuple[Path, ...],
     output_format: str,
+    *,
+    without_keys: bool,
 ) -> None:
     """Restore BACKUP to a new directory; without it, accept heads for existing data.
 
-    The backup is checked whole first. Nothing is restored onto existing data, and a guard is never set back: a log
+    The signing keys come from --keys, or from the backup, where they are sealed with a passphrase. The backup is
+    checked whole first. Nothing is restored onto existing data, and a guard is never set back: a log
     whose data is older than its guard, or than the accepted head, stays read-only, and `logproof log create
     --continues` is the way on.
 
-    Exit code 0: every log will sign on. 1: the backup is damaged, or a log will not sign; the table says why. 74: the
+    Exit code 0: every log will sign on. 1: the backup is damaged, or a log will not sign; the table says why. 2: the
+    signing keys, or what opens them, are not given. 74: the
     data cannot be read or written, or the server still runs.
     """
     from ledger.engine.directory import OWNER_LOCK, open_directory
@@ -65,12 +72,20 @@ def command(
             directory = open_directory(data.absolute(), guards)
         else:
             with log_progress() as progress:
-                directory = restore_backup(backup, data.absolute(), guards, keys=keys, progress=progress)
+                directory = restore_backup(
+                    backup,
+                    data.absolute(),
+                    guards,
+                    keys=keys,
+                    key_passphrase=read_passphrase(passphrase_file),
+                    keyless=without_keys,
+                    progress=progress,
+                )
             say(f"restored {backup} to {data}")
         lock = OwnerLock(directory.path / OWNER_LOCK)
         try:
             for note in notes:
-                name = accept_head(directory, note.read_bytes())
+                name = accept_head(directory, read_file(note))
                 say(f"{note} is now the newest head that the guard of {name} remembers, unless it knew a newer one")
             _tell_outlook(directory, Format(output_format))
         finally:

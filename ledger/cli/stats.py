@@ -47,7 +47,16 @@ def command(data: Path, only: tuple[str, ...], output_format: str) -> None:
     write_records(
         rows,
         Format(output_format),
-        ("log", "entries", "store_bytes", "bytes_per_entry", "entries_per_day", "bytes_per_day", "store_full_in_days"),
+        (
+            "log",
+            "state",
+            "entries",
+            "store_bytes",
+            "bytes_per_entry",
+            "entries_per_day",
+            "bytes_per_day",
+            "store_full_in_days",
+        ),
     )
     when = "at this rate the disk does not fill up" if disk_days is None else f"in {disk_days:,.0f} days at this rate"
     say(f"{volume.f_bavail * volume.f_frsize} bytes are free on the volume; appends stop below 1 GiB: {when}")
@@ -57,6 +66,7 @@ def _row(log: LogStats, disk_days: float | None) -> dict[str, object]:
     store_days = log.days_until_store_full()
     return {
         "log": log.name,
+        "state": "retired" if log.retired else "active",
         "entries": log.entries,
         "store_bytes": log.store_bytes,
         "store_limit_bytes": log.map_bytes,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from ledger.cli.files import open_file
 from ledger.errors import FieldViolation, InvalidProofError, InvalidRequestError, ServerUnreachableError
 from ledger.evidence.tile_log import Fetch
 
@@ -42,7 +43,7 @@ def open_tile_source(place: str) -> Fetch:
 
 def _read_file(file: Path, path: str) -> bytes:
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             return _bounded(opened.read(MAX_RESOURCE_BYTES + 1), path)
     except (FileNotFoundError, NotADirectoryError):
         raise LookupError(path) from None

@@ -12,13 +12,19 @@ from collections.abc import Sequence
 from typing import Final
 
 from ledger.client._caller import Caller
-from ledger.client.values import ApiKeyInfo, LogInfo, NewApiKey, Role, ServerInfo
-from ledger.errors import ContentMismatchError
+from ledger.client.values import ApiKeyInfo, LogInfo, NewApiKey, RetiredLog, Role, ServerInfo
+from ledger.errors import ContentMismatchError, LedgerError
 from ledger.events.event import TIME_MAX
+from ledger.notes.checkpoint import open_checkpoint
+from ledger.notes.keys import parse_verifier_key
 from ledger.v1 import admin_pb2, ledger_pb2
 
 # A state that a newer server knows is `unknown` rather than misnamed.
-_LOG_STATES: Final = {int(admin_pb2.LOG_STATE_ACTIVE): "active", int(admin_pb2.LOG_STATE_READ_ONLY): "read_only"}
+_LOG_STATES: Final = {
+    int(admin_pb2.LOG_STATE_ACTIVE): "active",
+    int(admin_pb2.LOG_STATE_READ_ONLY): "read_only",
+    int(admin_pb2.LOG_STATE_RETIRED): "retired",
+}
 
 
 class Administration(Caller):
@@ -38,6 +44,7 @@ class Administration(Caller):
             response.max_personal_bytes,
             response.max_batch_events,
             response.max_batch_bytes,
+            response.kernel,
         )
 
     def create_log(self, name: str, *, continues: bytes = b"", continues_verifier_key: str = "") -> LogInfo:
@@ -57,6 +64,38 @@ class Administration(Caller):
             name=name, continues=continues, continues_verifier_key=continues_verifier_key
         )
         return _log_named(name, self._connection.call(lambda stubs: stubs.admin.CreateLog, request).log)
+
+    def retire_log(self, name: str, *, reason: str) -> RetiredLog:
+        """End a log in good order: it takes no events any more, for good; all else of it goes on.
+
+        A log that is retired already stays as it is, with its first reason.
+
+        Args:
+            name: Name.
+            reason: Why, in words, without personal data; it becomes part of the log.
+
+        Raises:
+            LogReadOnlyError: The log is read-only and cannot take the entry.
+            ContentMismatchError: The answer is about another log, or about one that is not retired; or the head is none
+                that this log signed.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        request = admin_pb2.RetireLogRequest(name=name, reason=reason)
+        response = self._connection.call(lambda stubs: stubs.admin.RetireLog, request)
+        log = _log_named(name, response.log)
+        if log.state != "retired":
+            raise ContentMismatchError(
+                f"log {name} was to be retired, and the server does not say that it is: its state is {log.state}",
+                hint="`logproof log show` shows what is so; until it shows the log as retired, it may take events",
+            )
+        try:
+            open_checkpoint(response.last_head, parse_verifier_key(log.verifier_key))
+        except LedgerError as error:
+            raise ContentMismatchError(
+                f"the server gives a last head of log {name} that the log's key did not sign: {error.message}",
+                hint="take the head with `logproof head --format note`",
+            ) from error
+        return RetiredLog(log, response.last_head)
 
     def list_logs(self) -> list[LogInfo]:
         """Return the logs that the credential may use, by name, as the server states them.

@@ -250,6 +250,7 @@ class AsyncLedger:
     verify_entry = _in_thread(Client.verify_entry)
     server_info = _in_thread(Client.server_info)
     create_log = _in_thread(Client.create_log)
+    retire_log = _in_thread(Client.retire_log)
     list_logs = _in_thread(Client.list_logs)
     stated_log = _in_thread(Client.stated_log)
     create_key = _in_thread(Client.create_key)

@@ -225,6 +225,7 @@ class ServerInfo:
         max_personal_bytes: Largest personal section, bytes.
         max_batch_events: Most events of a batch.
         max_batch_bytes: Largest batch, bytes of both sections together.
+        kernel: What does the work of a commit: `native` and its version, or `python`; empty where it does not say.
     """
 
     version: str
@@ -233,6 +234,7 @@ class ServerInfo:
     max_personal_bytes: int
     max_batch_events: int
     max_batch_bytes: int
+    kernel: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +248,7 @@ class LogInfo:
         tree_size: Size of the committed head.
         root_hash: Root hash of the committed head, 32 bytes.
         published_size: Size of the published head.
-        state: `active` or `read_only`; `unknown` for one that a newer server has.
+        state: `active`, `read_only` or `retired`; `unknown` for one that a newer server has.
         state_reason: Why it takes no appends; empty where it does.
         guard: `strict` or `relaxed`.
         guard_separate: Whether the guard is on a volume of its own.
@@ -262,6 +264,19 @@ class LogInfo:
     state_reason: str
     guard: str
     guard_separate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetiredLog:
+    """A log that was ended in good order.
+
+    Attributes:
+        log: The log, as the server states it.
+        last_head: A signed checkpoint that covers the entry of its retirement.
+    """
+
+    log: LogInfo
+    last_head: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,17 @@ from ledger.engine.records import (
     LOG_PREFIX,
     Credential,
     LogRecord,
+    Retirement,
     clock_confirmed,
     key_created,
     key_revoked,
     key_rotated,
     log_created,
+    log_retired,
+    read_retirement,
 )
 from ledger.engine.registry import LogRegistry
-from ledger.engine.requests import AdminRequest
+from ledger.engine.requests import AdminRequest, SignedHead
 from ledger.engine.sequencer import SERVER_PRINCIPAL, RandomSource
 from ledger.errors import (
     ApiKeyNotFoundError,
@@ -56,6 +59,7 @@ MAX_OVERLAP_SECONDS = 30 * 86_400
 _US_PER_SECOND = 1_000_000
 _US_PER_DAY = 86_400 * _US_PER_SECOND
 _MAX_LABEL = 128
+_MAX_RETIREMENT_REASON = 256
 _MAX_CERTIFICATE_NAME = 180
 _CERTIFICATE_NAME = re.compile(r"(?=.{1,180}\Z)(?:URI|DNS|EMAIL|IP):[!-~]+")
 PRINCIPAL_BYTES = 16
@@ -145,6 +149,37 @@ class Administration:
             self._change(SYSTEM_LOG, actor, [log_created(record)])
             self._registry.add(record)
             self._complete_log(name)
+
+    def retire_log(self, name: str, actor: Actor, *, reason: str) -> SignedHead:
+        """End a log in good order: it takes no events any more; return a signed head that covers the entry that says so.
+
+        A log that is retired already stays as it is, with its first reason. The log's own entry comes first and decides;
+        the entry of `_system`, which names the head, follows, and `reconcile` completes it where it was interrupted.
+
+        Args:
+            name: Name.
+            actor: Who retires it.
+            reason: Why, in words.
+
+        Raises:
+            InvalidRequestError: The reason does not have the form, or the log is `_system`.
+            LogReadOnlyError: The log is read-only and cannot take the entry.
+        """
+        if name == SYSTEM_LOG:
+            _refuse("name", f"is {SYSTEM_LOG}, which records what is done to the others and cannot be retired")
+        if not 1 <= len(reason) <= _MAX_RETIREMENT_REASON or not reason.isprintable():
+            _refuse("reason", f"must be 1 to {_MAX_RETIREMENT_REASON} printable characters")
+        with self._server_wide:
+            if self.retirement(name) is None:
+                self._change(name, actor, [log_retired(name, reason)])
+            self._complete_retirement(name)
+            with self._registry.use(name) as opened:
+                return opened.signed_head()
+
+    def retirement(self, name: str) -> Retirement | None:
+        """Return what the log says of its retirement; None where it takes events."""
+        with self._registry.use(name) as opened:
+            return read_retirement(opened.record, name)
 
     def confirm_clock(self, log: str, actor: Actor) -> int:
         """Trust the wall clock again; return the index of the entry that says so."""
@@ -318,7 +353,21 @@ class Administration:
         if not has_own_record:
             record = next(record for record in self._registry.known() if record.name == name)
             self._change(name, SERVER, [log_created(record)])
+        self._complete_retirement(name)
         self._grant_administrators(name)
+
+    def _complete_retirement(self, name: str) -> None:
+        """Bring a log and `_system` to one mind: what one of them says of a retirement, the other says too."""
+        with self._registry.use(SYSTEM_LOG) as system:
+            stated = read_retirement(system.record, name)
+        own = self.retirement(name)
+        if own is None and stated is not None:
+            # The data is older than `_system`; a head was signed that covers the entry, and it must not be forgotten.
+            self._change(name, SERVER, [log_retired(name, stated.reason)])
+        elif own is not None and stated is None:
+            with self._registry.use(name) as opened:
+                last_head = opened.signed_head().note
+            self._change(SYSTEM_LOG, SERVER, [log_retired(name, own.reason, last_head)])
 
     def _in_every_log(self, change: Callable[[str], None]) -> list[LedgerError]:
         """Make a change in every log; return the errors of those where it could not be made, which are logged."""

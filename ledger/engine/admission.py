@@ -7,7 +7,7 @@ bytes it is refused. The decision is made inside the write transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ledger.engine.kernel import Kernel
@@ -19,6 +19,7 @@ from ledger.errors import (
     EventIdReusedError,
     LedgerError,
     MalformedError,
+    another,
 )
 from ledger.events.commitments import SALT_SIZE
 from ledger.events.leaf import decode_leaf, leaf_prefix
@@ -153,6 +154,31 @@ class Group:
         self._principals += [request.principal] * len(staged)
         self._positions.update(own)
         return AdmittedRequest(slots, {problem.position: problem.error for problem in problems})
+
+    def admit_known(
+        self, transaction: ReadTransaction, request: AppendRequest, known: dict[bytes, int], refusal: LedgerError
+    ) -> AdmittedRequest:
+        """Answer the events of a request that the log holds already, and refuse the others; nothing is added.
+
+        So who retries an append whose outcome it does not know is told that it was done.
+
+        Args:
+            transaction: The write transaction.
+            request: The request.
+            known: Leaf index of each event id that the store holds.
+            refusal: Why nothing new is taken.
+
+        Raises:
+            LedgerError: The refusal, where all are new, or some and the events are not independent; or as `admit`.
+        """
+        places = [place for place, entry in enumerate(request.entries) if entry.event_id in known]
+        if not places or (len(places) < len(request.entries) and not request.independent):
+            raise refusal
+        held = replace(request, entries=[request.entries[place] for place in places])
+        admitted = self.admit(transaction, held, known)
+        refused = {places[place]: error for place, error in admitted.refused.items()}
+        new = set(range(len(request.entries))).difference(places)
+        return AdmittedRequest(admitted.slots, refused | {place: another(refusal) for place in new})
 
     def write(
         self, transaction: WriteTransaction, before: HeadRecord, kernel: Kernel

@@ -6,9 +6,9 @@ A backup is a directory of its own:
     logproof.json            as in the data directory
     logs/NAME/CURRENT
     logs/NAME/store.1/       a compact copy of the store
-    keys/NAME.key            signing keys, only where they were asked for; not encrypted
+    keys.sealed              signing keys, only where they were asked for; sealed with a passphrase
 
-The rules that must not break: it never holds a guard, because a guard that is set back with its data vouches for
+The rules that must not break: no signing key is in it in the clear; it never holds a guard, because a guard that is set back with its data vouches for
 nothing; a store is copied by its engine, never as a file; and what did not pass every check keeps its temporary name.
 Logs are copied before `_system`, so no log of a backup knows of a revocation that its `_system` does not.
 """
@@ -16,7 +16,8 @@ Logs are copied before `_system`, so no log of a backup knows of a revocation th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from ledger.engine.directory_check import read_guard, records_of_logs
 from ledger.engine.files import make_folder, temporary_folder, write_new_file
 from ledger.engine.fsck import check_log
 from ledger.engine.records import LogRecord
+from ledger.engine.sealed_keys import SEALED_KEYS, check_passphrase, open_keys, seal_keys
 from ledger.errors import CorruptionError, StorageError, StorageFullError
 from ledger.notes.checkpoint import Checkpoint, sign_checkpoint
 from ledger.notes.keys import format_signer_key, format_verifier_key
@@ -61,7 +63,7 @@ def make_backup(
     parent: Path,
     *,
     now_us: int,
-    with_signing_keys: bool = False,
+    key_passphrase: str | None = None,
     progress: Progress = lambda _log, _done, _total: None,
 ) -> Backup:
     """Copy every log of a data directory, check the copies, and only then give the backup its name.
@@ -72,14 +74,17 @@ def make_backup(
         directory: The data directory.
         parent: Where backups are kept; made, mode 0700, where it is missing.
         now_us: Microseconds UTC; names the backup.
-        with_signing_keys: Put the signing keys in it, which are not encrypted.
+        key_passphrase: What to seal the signing keys with, which are then in the backup; None for a backup without them.
         progress: Told how the check comes along.
 
     Raises:
+        InvalidRequestError: The passphrase is too short.
         StorageFullError: Less is free in `parent` than the stores take; nothing was made.
         CorruptionError: A copy, and so most likely the log, is damaged; the copy is removed.
         StorageError: A log or `parent` cannot be read or written.
     """
+    if key_passphrase is not None:
+        check_passphrase(key_passphrase)
     made_at = datetime.fromtimestamp(now_us / _US_PER_SECOND, UTC).strftime("%Y%m%dT%H%M%SZ")
     final = parent / f"logproof-{made_at}"
     try:
@@ -88,7 +93,7 @@ def make_backup(
         if final.exists():
             raise StorageError(f"{final} exists already", hint="wait a second, or give another directory")
         with temporary_folder(parent / f"{_PARTIAL}{final.name}") as partial:
-            manifest = _fill(directory, partial, now_us, progress, with_signing_keys=with_signing_keys)
+            manifest = _fill(directory, partial, now_us, progress, key_passphrase)
             partial.rename(final)
         sync_path(parent)
     except OSError as error:
@@ -134,30 +139,37 @@ def check_copy(
 
 
 def _fill(
-    directory: DataDirectory, partial: Path, now_us: int, progress: Progress, *, with_signing_keys: bool
+    directory: DataDirectory, partial: Path, now_us: int, progress: Progress, key_passphrase: str | None
 ) -> BackupManifest:
     stated = _stated(directory)
     copied: dict[str, BackupLog] = {}
-    make_folder(partial / "keys")
     for name in [*sorted(stated.keys() - {SYSTEM_LOG}), SYSTEM_LOG]:
         copied[name] = _copy_log(directory, partial, stated[name], progress)
-        if with_signing_keys:
-            key = format_signer_key(directory.load_signer(name))
-            write_new_file(partial / "keys" / f"{name}.key", f"{key}\n".encode())
     store_path = partial / "logs" / SYSTEM_LOG / FIRST_STORE
     with closing(LmdbStore.open(store_path, map_size=directory.map_size, private=True)) as system:
         missing = records_of_logs(system).keys() - copied.keys()
     if missing:
         raise StorageError(f"the log {min(missing)} was made while the backup was", hint="make the backup again")
+    if key_passphrase is not None:
+        _seal_keys(directory, partial, copied, key_passphrase)
     write_new_file(partial / MANIFEST, (directory.path / MANIFEST).read_bytes())
     manifest = BackupManifest(
         made_at=now_us,
         origin_prefix=directory.origin_prefix,
-        with_signing_keys=with_signing_keys,
+        with_signing_keys=key_passphrase is not None,
         logs=tuple(copied[name] for name in sorted(copied)),
     )
     write_manifest(partial, manifest)
     return manifest
+
+
+def _seal_keys(directory: DataDirectory, partial: Path, names: Iterable[str], passphrase: str) -> None:
+    """Put the signing keys in, sealed, and see that they can be had again."""
+    keys = {name: format_signer_key(directory.load_signer(name)) for name in names}
+    path, prefix = partial / SEALED_KEYS, directory.origin_prefix
+    write_new_file(path, seal_keys(keys, passphrase, prefix, secrets.token_bytes))
+    if open_keys(path.read_bytes(), passphrase, prefix) != keys:
+        raise StorageError(f"{path} does not read back as it was written", hint="check that disk")
 
 
 def _stated(directory: DataDirectory) -> dict[str, LogRecord]:

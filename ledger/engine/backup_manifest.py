@@ -51,7 +51,7 @@ class BackupManifest:
     Attributes:
         made_at: Microseconds UTC.
         origin_prefix: What the origin of each log begins with.
-        with_signing_keys: Whether the signing keys are in it.
+        with_signing_keys: Whether the signing keys are in it, sealed.
         logs: The logs, by name.
     """
 

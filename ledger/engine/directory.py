@@ -366,15 +366,19 @@ def read_secret_file(path: Path) -> str:
 
     Raises:
         FilePermissionsError: Others may read it, or it is a link.
-        StorageError: It cannot be read.
+        StorageError: It cannot be read, or is no file.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # A named pipe would wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         hint = "restore that file from where it is kept safe"
         raise StorageError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
     with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        found = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(found):
+            raise StorageError(f"{path} is no file", hint="give a file, which its owner alone may read")
+        mode = stat.S_IMODE(found)
         if mode & 0o077:
             raise FilePermissionsError(
                 f"{path} has mode {mode:04o}: others may read it",

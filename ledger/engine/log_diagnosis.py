@@ -11,7 +11,7 @@ from ledger.engine.directory import DataDirectory
 from ledger.engine.directory_check import read_guard
 from ledger.engine.marks import Diagnosis, fail, ok, warn
 from ledger.engine.publication import read_published_size
-from ledger.engine.records import FREEZE, KEY_PREFIX, Credential, LogRecord
+from ledger.engine.records import FREEZE, KEY_PREFIX, Credential, LogRecord, read_retirement
 from ledger.engine.recovery import check_opening
 from ledger.engine.scrub import read_state
 from ledger.errors import LedgerError
@@ -57,6 +57,9 @@ def _diagnose(
     elif frozen is not None:
         yield fail(name, f"frozen: {frozen.decode(errors='replace')}", "see the runbook on a damaged log")
     elif head is not None:
+        retired = read_retirement(snapshot.record, name)
+        if retired is not None:
+            yield ok(f"{name}: state", f"retired, and takes no events any more: {retired.reason}")
         yield ok(name, f"{head.tree_size} entries; head, right edge, last entries and guard agree")
     yield _signing_key(directory, record)
     yield _map(name, store)

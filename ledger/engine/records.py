@@ -17,6 +17,7 @@ from ledger.errors import CorruptionError
 from ledger.events.event import Event, MetadataEntry, Target, Value
 
 LOG_CREATED = "ledger.log.created"
+LOG_RETIRED = "ledger.log.retired"
 KEY_CREATED = "ledger.key.created"
 KEY_ROTATED = "ledger.key.rotated"
 KEY_REVOKED = "ledger.key.revoked"
@@ -27,7 +28,8 @@ CLOCK_CONFIRMED = "ledger.clock.confirmed"
 KEY_PREFIX = "key/"
 CERTIFICATE_PREFIX = "certificate/"
 LOG_PREFIX = "log/"
-FOLDED_PREFIXES = (CERTIFICATE_PREFIX, KEY_PREFIX, LOG_PREFIX)
+RETIRED_PREFIX = "retired/"
+FOLDED_PREFIXES = (CERTIFICATE_PREFIX, KEY_PREFIX, LOG_PREFIX, RETIRED_PREFIX)
 FREEZE = "freeze"
 
 # Each call looks its credential up again, and most calls come from few.
@@ -152,12 +154,63 @@ class LogRecord:
             raise CorruptionError("a log record does not have its form") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """That a log takes no events any more, as the log itself and `_system` know it.
+
+    Attributes:
+        reason: Why, in words.
+        retired_at: Microseconds UTC.
+    """
+
+    reason: str
+    retired_at: int
+
+    def encode(self) -> bytes:
+        """Return the record's value."""
+        return _encode({"reason": self.reason, "retired_at": self.retired_at})
+
+    @classmethod
+    def decode(cls, value: bytes) -> Retirement:
+        """Return the retirement of a record's value."""
+        fields = _decode(value)
+        try:
+            return cls(reason=fields["reason"], retired_at=fields["retired_at"])
+        except KeyError as error:
+            raise CorruptionError("a record of a retirement does not have its form") from error
+
+
+def read_retirement(read: RecordReader, log: str) -> Retirement | None:
+    """Return the retirement of a log; None where it is not retired.
+
+    Args:
+        read: The record of a name, in the log itself or in `_system`.
+        log: Name of the log.
+    """
+    value = read(RETIRED_PREFIX + log)
+    return None if value is None else Retirement.decode(value)
+
+
 def log_created(log: LogRecord) -> Event:
     """Return the event that a log was made; unsigned by time and id, which the writing step adds."""
     metadata: dict[str, Value] = {"origin": log.origin, "verifier_key": log.verifier_key}
     if log.continues:
         metadata |= {"continues": log.continues, "continues_verifier_key": log.continues_verifier_key}
     return _event(LOG_CREATED, Target(type="log", id=log.name), metadata)
+
+
+def log_retired(log: str, reason: str, last_head: bytes = b"") -> Event:
+    """Return the event that a log takes no events any more.
+
+    Args:
+        log: Name of the log.
+        reason: Why, in words.
+        last_head: In `_system`, a signed checkpoint of the log that covers its own entry; nothing in the log itself.
+    """
+    metadata: dict[str, Value] = {"reason": reason}
+    if last_head:
+        metadata["last_head"] = last_head.decode()
+    return _event(LOG_RETIRED, Target(type="log", id=log), metadata)
 
 
 def key_created(credential: Credential, action: str = KEY_CREATED) -> Event:
@@ -211,6 +264,8 @@ def check_record(name: str, value: bytes) -> None:
             Credential.decode(value)
         elif name.startswith(LOG_PREFIX):
             LogRecord.decode(value)
+        elif name.startswith(RETIRED_PREFIX):
+            Retirement.decode(value)
         elif name.startswith(CERTIFICATE_PREFIX):
             value.decode("ascii")
     except (CorruptionError, UnicodeDecodeError) as error:
@@ -229,6 +284,8 @@ def _fold(event: Event, recorded_at: int, read: RecordReader) -> dict[str, bytes
             continues_verifier_key=str(metadata.get("continues_verifier_key", "")),
         )
         return {LOG_PREFIX + target: log.encode()}
+    if event.action == LOG_RETIRED:
+        return {RETIRED_PREFIX + target: Retirement(str(metadata["reason"]), recorded_at).encode()}
     if event.action in {KEY_CREATED, ADMINISTRATOR_GRANTED}:
         return _new_credential(target, metadata, recorded_at)
     if event.action == KEY_ROTATED:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
@@ -32,6 +32,7 @@ from ledger.engine.files import make_folder, temporary_folder, write_new_file
 from ledger.engine.findings import Finding, Impossible
 from ledger.engine.records import LogRecord
 from ledger.engine.recovery import check_opening
+from ledger.engine.sealed_keys import SEALED_KEYS, open_keys
 from ledger.errors import (
     CorruptionError,
     FieldViolation,
@@ -91,6 +92,8 @@ def restore_backup(
     guard_path: Path | None,
     *,
     keys: Path | None = None,
+    key_passphrase: str | None = None,
+    keyless: bool = False,
     map_size: int = DEFAULT_MAP_SIZE,
     progress: Progress = lambda _log, _done, _total: None,
 ) -> DataDirectory:
@@ -100,11 +103,14 @@ def restore_backup(
         backup: A directory that `make_backup` made.
         data: The data directory to make; missing or empty.
         guard_path: Where its guards are or will be; None for inside `data`.
-        keys: Directory with the signing keys as `NAME.key`, for a backup without them.
+        keys: Directory with the signing keys as `NAME.key`; goes before those in the backup.
+        key_passphrase: What the signing keys in the backup are sealed with.
+        keyless: Restore without signing keys, to read; no log will sign.
         map_size: Upper limit of each store, bytes.
         progress: Told how the check comes along.
 
     Raises:
+        InvalidRequestError: The signing keys, or what opens them, are not given.
         StorageFormatError: `backup` is no backup, or there is something in `data`.
         CorruptionError: The backup, or a key, is not what it should be.
         StorageFullError: There is not enough room.
@@ -114,12 +120,13 @@ def restore_backup(
     try:
         _check_empty(data)
         _check_room(manifest, data)
+        signing_keys = {} if keyless else _signing_keys(backup, manifest, keys, key_passphrase)
         for log in manifest.logs:
             _check_log(backup, log, map_size, progress)
         make_folder(data.parent)
         check_local_filesystem(data.parent)
         with temporary_folder(data.with_name(f"{_PARTIAL}{data.name}")) as partial:
-            _fill(backup, partial, manifest, keys)
+            _fill(backup, partial, manifest, signing_keys)
             if data.exists():
                 (data / OWNER_LOCK).unlink(missing_ok=True)
                 data.rmdir()
@@ -258,23 +265,45 @@ def _check_log(backup: Path, log: BackupLog, map_size: int, progress: Progress) 
         raise CorruptionError(f"the copy of {name} does not have the root that the manifest states")
 
 
-def _fill(backup: Path, partial: Path, manifest: BackupManifest, keys: Path | None) -> None:
+def _signing_keys(backup: Path, manifest: BackupManifest, keys: Path | None, passphrase: str | None) -> dict[str, str]:
+    """Return the text of the signing key of each log, by name, from where they are; each is that of its log."""
+    if keys is not None:
+        found = {log.record.name: read_secret_file(keys / f"{log.record.name}.key").strip() for log in manifest.logs}
+    elif not manifest.with_signing_keys:
+        raise InvalidRequestError(
+            [FieldViolation("keys", "are needed: the backup has no signing keys, and without them no log signs again")],
+            hint="give the directory where they are kept, with a NAME.key for each log, with --keys; "
+            "to restore for reading alone, --without-keys",
+        )
+    elif passphrase is None:
+        raise InvalidRequestError(
+            [FieldViolation("passphrase", "is needed: the signing keys in the backup are sealed with one")],
+            hint="give it with --passphrase-file or LOGPROOF_BACKUP_PASSPHRASE, or the keys themselves with --keys; "
+            "to restore for reading alone, --without-keys",
+        )
+    else:
+        found = open_keys((backup / SEALED_KEYS).read_bytes(), passphrase, manifest.origin_prefix)
+    where = keys or backup / SEALED_KEYS
+    for log in manifest.logs:
+        name = log.record.name
+        if format_verifier_key(parse_signer_key(found.get(name, "")).verifier) != log.record.verifier_key:
+            raise CorruptionError(
+                f"the key of {name} in {where} is not the signing key of {name}",
+                hint="give the directory with the keys of these logs with --keys",
+            )
+    return found
+
+
+def _fill(backup: Path, partial: Path, manifest: BackupManifest, signing_keys: Mapping[str, str]) -> None:
     make_folder(partial / "keys")
-    key_files = backup / "keys" if manifest.with_signing_keys else keys
     for log in manifest.logs:
         name = log.record.name
         folder = partial / "logs" / name / FIRST_STORE
         make_folder(folder)
         _copy_file(backup / "logs" / name / FIRST_STORE / "data.mdb", folder / "data.mdb", log.sha256)
         write_new_file(folder.parent / CURRENT, f"{FIRST_STORE}\n".encode())
-        if key_files is not None:
-            key = read_secret_file(key_files / f"{name}.key").strip()
-            if format_verifier_key(parse_signer_key(key).verifier) != log.record.verifier_key:
-                raise CorruptionError(
-                    f"{key_files / name}.key is not the signing key of {name}",
-                    hint="give the directory with the keys of these logs",
-                )
-            write_new_file(partial / "keys" / f"{name}.key", f"{key}\n".encode())
+        if name in signing_keys:
+            write_new_file(partial / "keys" / f"{name}.key", f"{signing_keys[name]}\n".encode())
     write_new_file(partial / MANIFEST, (backup / MANIFEST).read_bytes())
 
 

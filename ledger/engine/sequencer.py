@@ -27,7 +27,7 @@ from ledger.clock import Clock
 from ledger.engine.admission import AdmittedRequest, Group, SealedEntries
 from ledger.engine.clockwatch import ClockWatch
 from ledger.engine.kernel import Kernel, installed_kernel
-from ledger.engine.records import CLOCK_CONFIRMED, FREEZE, KEY_PREFIX, Credential, fold
+from ledger.engine.records import CLOCK_CONFIRMED, FREEZE, KEY_PREFIX, Credential, fold, read_retirement
 from ledger.engine.requests import AdminRequest, AppendRequest, AppendResult, NewEntry, SignedHead
 from ledger.errors import (
     BatchConflictError,
@@ -37,6 +37,7 @@ from ledger.errors import (
     InvalidCredentialsError,
     LedgerError,
     LogReadOnlyError,
+    LogRetiredError,
     OverloadedError,
     PermissionMissingError,
     StorageError,
@@ -100,6 +101,8 @@ class Sequencer:
     ) -> None:
         """Keep the parts; nothing is read until the first step. Without a kernel, that of this process is used."""
         self._origin = origin
+        # The last part of an origin is the name of its log.
+        self._name = origin.rpartition("/")[2]
         self._store = store
         self._guard = guard
         self._clock = clock
@@ -204,6 +207,9 @@ class Sequencer:
             )
         self._check_credential(transaction, request, group.recorded_at)
         if isinstance(request, AppendRequest):
+            retired = read_retirement(transaction.record, self._name)
+            if retired is not None:
+                return group.admit_known(transaction, request, known, _retired(self._name, retired.reason))
             return group.admit(transaction, request, known)
         if request.precondition is not None:
             request.precondition(transaction)
@@ -281,6 +287,14 @@ def _reused_ids(requests: Sequence[Request], decisions: Sequence[AdmittedRequest
         elif isinstance(decision, BatchConflictError):
             found[request.key_id] += len(decision.problems)
     return found
+
+
+def _retired(log: str, reason: str) -> LogRetiredError:
+    return LogRetiredError(
+        f"the log {log} is retired and takes no events any more: {reason}; nothing was appended",
+        hint="append to the log that goes on from it; `logproof log create NEW --continues NOTE` makes one",
+        metadata={"log": log},
+    )
 
 
 def require_head(transaction: ReadTransaction) -> HeadRecord:

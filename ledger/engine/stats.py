@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledger.engine.directory import DataDirectory
+from ledger.engine.records import read_retirement
 from ledger.engine.room import LOW_WATER_BYTES
 from ledger.errors import CorruptionError, MalformedError
 from ledger.events.leaf import decode_leaf
@@ -31,6 +32,7 @@ class LogStats:
 
     Attributes:
         name: Name.
+        retired: Why the log takes no events any more; empty where it takes them.
         entries: Entries.
         store_bytes: Bytes of the store's pages, free ones included.
         map_bytes: What the store may grow to.
@@ -39,10 +41,12 @@ class LogStats:
         first_at: recorded_at of the first entry, microseconds UTC; 0 for none.
         last_at: recorded_at of the last entry, microseconds UTC; 0 for none.
         grown: Entries of the last 1, 7 and 30 days before the last look, by days.
-        entries_per_day: Rate of the last week, or of the whole log where it is younger; 0 where that says nothing.
+        entries_per_day: Rate of the last week, or of the whole log where it is younger; 0 where that says nothing, and
+            for a log that is retired.
     """
 
     name: str
+    retired: str
     entries: int
     store_bytes: int
     map_bytes: int
@@ -91,14 +95,27 @@ def _read(store: LmdbStore, name: str, now_us: int) -> LogStats:
         first = _recorded_at(snapshot, 0) if size else 0
         grown = {days: size - _first_since(snapshot, size, now_us - days * US_PER_DAY) for days in _WINDOWS}
         last = _recorded_at(snapshot, size - 1) if size else 0
+        retirement = read_retirement(snapshot.record, name)
     age = now_us - first
-    if not size or age < _SHORTEST_US:
+    if not size or age < _SHORTEST_US or retirement is not None:
         rate = 0.0
     elif age < _FORECAST_DAYS * US_PER_DAY:
         rate = size / age * US_PER_DAY
     else:
         rate = grown[_FORECAST_DAYS] / _FORECAST_DAYS
-    return LogStats(name, size, store.used_bytes(), store.map_bytes(), tables, lag, first, last, grown, rate)
+    return LogStats(
+        name,
+        "" if retirement is None else retirement.reason,
+        size,
+        store.used_bytes(),
+        store.map_bytes(),
+        tables,
+        lag,
+        first,
+        last,
+        grown,
+        rate,
+    )
 
 
 def _first_since(snapshot: ReadTransaction, size: int, since_us: int) -> int:

@@ -20,7 +20,7 @@ from typing import Final
 _LOGGER = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 64
-"""Most connections at a time; more are closed at once."""
+"""Most connections at a time. For one more, the one whose request is awaited longest is closed, else the new one."""
 
 MAX_REQUEST_BYTES: Final = 8192
 """Largest request line with its headers."""
@@ -62,7 +62,9 @@ class HttpServer:
         """
         self._pages = dict(pages)
         self._tls = tls
-        self._connections = 0
+        # By transport. Those whose request is not whole yet, oldest first, are the keys of a dict.
+        self._connections: set[asyncio.WriteTransport] = set()
+        self._awaited: dict[asyncio.WriteTransport, None] = {}
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -88,12 +90,13 @@ class HttpServer:
             await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
         try:
             # A peer that goes away, stalls, or says what is no HTTP, gets no answer.
             with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, ssl.SSLError):
-                if self._connections <= MAX_CONNECTIONS:
-                    answer, is_head = await self._answer(reader)
+                if self._take_place(writer.transport):
+                    head = await _read_head(reader)
+                    self._awaited.pop(writer.transport, None)
+                    answer, is_head = await self._answer(head)
                     writer.write(_encode(answer, is_head=is_head))
                     async with asyncio.timeout(REQUEST_SECONDS):
                         await writer.drain()
@@ -102,15 +105,29 @@ class HttpServer:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(REQUEST_SECONDS):
                     await writer.wait_closed()
-            self._connections -= 1
+            self._leave_place(writer.transport)
 
-    async def _answer(self, reader: asyncio.StreamReader) -> tuple[HttpAnswer, bool]:
-        """Read a request; return its answer, and whether only the headers are wanted."""
-        try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                request = _parse(await reader.readuntil(_END_OF_HEADERS))
-        except asyncio.LimitOverrunError:
+    def _take_place(self, transport: asyncio.WriteTransport) -> bool:
+        """Return whether a new connection has a place; who holds places silently gives the oldest up."""
+        if len(self._connections) >= MAX_CONNECTIONS and self._awaited:
+            oldest = next(iter(self._awaited))
+            self._leave_place(oldest)
+            oldest.abort()
+        if len(self._connections) >= MAX_CONNECTIONS:
+            return False
+        self._connections.add(transport)
+        self._awaited[transport] = None
+        return True
+
+    def _leave_place(self, transport: asyncio.WriteTransport) -> None:
+        self._connections.discard(transport)
+        self._awaited.pop(transport, None)
+
+    async def _answer(self, head: bytes | None) -> tuple[HttpAnswer, bool]:
+        """Return the answer to a request, and whether only the headers are wanted."""
+        if head is None:
             return _plain(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE), False
+        request = _parse(head)
         if request is None:
             return _plain(HTTPStatus.BAD_REQUEST), False
         is_head = request.method == "HEAD"
@@ -131,6 +148,15 @@ class _Request:
     method: str
     path: str
     headers: Mapping[str, str]
+
+
+async def _read_head(reader: asyncio.StreamReader) -> bytes | None:
+    """Return a request as far as the empty line; None where it is too long."""
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            return await reader.readuntil(_END_OF_HEADERS)
+    except asyncio.LimitOverrunError:
+        return None
 
 
 def _parse(head: bytes) -> _Request | None:

@@ -11,6 +11,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from ledger.auth.roles import Permission, Role
 from ledger.engine.administration import Actor
 from ledger.engine.directory import SYSTEM_LOG
+from ledger.engine.records import read_retirement
 from ledger.errors import PermissionMissingError, StorageError
 from ledger.rpc.binding import Call
 from ledger.rpc.checks import RequestChecks
@@ -29,6 +30,7 @@ def admin_behaviours(parts: Parts) -> dict[str, Callable[..., object]]:
     admin = Admin(parts)
     return {
         "CreateLog": admin.create_log,
+        "RetireLog": admin.retire_log,
         "ListLogs": admin.list_logs,
         "GetLog": admin.get_log,
         "CreateApiKey": admin.create_api_key,
@@ -58,6 +60,11 @@ class Admin:
             continues_verifier_key=request.continues_verifier_key,
         )
         return admin_pb2.CreateLogResponse(log=self._log_message(request.name))
+
+    def retire_log(self, call: Call, request: admin_pb2.RetireLogRequest) -> admin_pb2.RetireLogResponse:
+        """End a log in good order."""
+        head = self._administration.retire_log(request.name, _actor(call), reason=request.reason)
+        return admin_pb2.RetireLogResponse(log=self._log_message(request.name), last_head=head.note)
 
     def list_logs(self, call: Call, _request: admin_pb2.ListLogsRequest) -> admin_pb2.ListLogsResponse:
         """List the logs that the credential may use."""
@@ -142,8 +149,13 @@ class Admin:
             message.verifier_key = log.verifier_key
             message.tree_size = head.tree_size
             message.root_hash = head.root_hash
-            message.state = admin_pb2.LOG_STATE_READ_ONLY if reason else admin_pb2.LOG_STATE_ACTIVE
-            message.state_reason = reason
+            retirement = read_retirement(log.record, name)
+            if reason:
+                message.state, message.state_reason = admin_pb2.LOG_STATE_READ_ONLY, reason
+            elif retirement is not None:
+                message.state, message.state_reason = admin_pb2.LOG_STATE_RETIRED, retirement.reason
+            else:
+                message.state = admin_pb2.LOG_STATE_ACTIVE
         return message
 
 

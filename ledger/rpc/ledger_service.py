@@ -8,6 +8,7 @@ from typing import Final
 from google.protobuf.descriptor import ServiceDescriptor
 
 from ledger import __version__
+from ledger.engine.kernel import installed_kernel
 from ledger.events.event import (
     BATCH_MAX_BYTES,
     BATCH_MAX_EVENTS,
@@ -56,4 +57,5 @@ def _server_info(_call: Call, _request: ledger_pb2.GetServerInfoRequest) -> ledg
         max_personal_bytes=PERSONAL_MAX_BYTES,
         max_batch_events=BATCH_MAX_EVENTS,
         max_batch_bytes=BATCH_MAX_BYTES,
+        kernel=installed_kernel().name,
     )

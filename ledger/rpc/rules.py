@@ -92,6 +92,7 @@ RULES: Final[Mapping[str, Rule]] = {
     # Its checks tell the event id and the lengths of the sections.
     "ledger.v1.LedgerService/VerifyEntry": Rule(Permission.READ_LEAVES, log_field="log"),
     "ledger.v1.AdminService/CreateLog": Rule(Permission.ADMINISTER, log=SYSTEM_LOG, is_slow=True),
+    "ledger.v1.AdminService/RetireLog": Rule(Permission.ADMINISTER, log_field="name", is_slow=True),
     "ledger.v1.AdminService/ListLogs": Rule(Permission.PROVE, is_slow=True),
     "ledger.v1.AdminService/GetLog": Rule(Permission.PROVE, log_field="name"),
     "ledger.v1.AdminService/CreateApiKey": _ADMINISTER,

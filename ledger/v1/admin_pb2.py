@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15ledger/v1/admin.proto\x12\tledger.v1\"\xd8\x01\n\x03Log\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x14\n\x0cverifier_key\x18\x03 \x01(\t\x12\x11\n\ttree_size\x18\x04 \x01(\x04\x12\x11\n\troot_hash\x18\x05 \x01(\x0c\x12\x16\n\x0epublished_size\x18\x06 \x01(\x04\x12\"\n\x05state\x18\x07 \x01(\x0e\x32\x13.ledger.v1.LogState\x12\x14\n\x0cstate_reason\x18\x08 \x01(\t\x12\r\n\x05guard\x18\t \x01(\t\x12\x16\n\x0eguard_separate\x18\n \x01(\x08\"\xc2\x01\n\x06\x41piKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\x0c\x12\r\n\x05label\x18\x03 \x01(\t\x12\x1e\n\x05roles\x18\x04 \x03(\x0e\x32\x0f.ledger.v1.Role\x12\x10\n\x08personal\x18\x05 \x01(\x08\x12\x12\n\ncreated_at\x18\x06 \x01(\x04\x12\x12\n\nexpires_at\x18\x07 \x01(\x04\x12\x12\n\nrevoked_at\x18\x08 \x01(\x04\x12\x18\n\x10\x63\x65rtificate_name\x18\t \x01(\t\"S\n\x10\x43reateLogRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tcontinues\x18\x02 \x01(\x0c\x12\x1e\n\x16\x63ontinues_verifier_key\x18\x03 \x01(\t\"0\n\x11\x43reateLogResponse\x12\x1b\n\x03log\x18\x01 \x01(\x0b\x32\x0e.ledger.v1.Log\"\x11\n\x0fListLogsRequest\"0\n\x10ListLogsResponse\x12\x1c\n\x04logs\x18\x01 \x03(\x0b\x32\x0e.ledger.v1.Log\"\x1d\n\rGetLogRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"-\n\x0eGetLogResponse\x12\x1b\n\x03log\x18\x01 \x01(\x0b\x32\x0e.ledger.v1.Log\"\x96\x01\n\x13\x43reateApiKeyRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x1e\n\x05roles\x18\x03 \x03(\x0e\x32\x0f.ledger.v1.Role\x12\x10\n\x08personal\x18\x04 \x01(\x08\x12\x17\n\x0f\x65xpires_in_days\x18\x05 \x01(\r\x12\x18\n\x10\x63\x65rtificate_name\x18\x06 \x01(\t\"J\n\x14\x43reateApiKeyResponse\x12\"\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x11.ledger.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"!\n\x12ListApiKeysRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\":\n\x13ListApiKeysResponse\x12#\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x11.ledger.v1.ApiKey\"K\n\x13RotateApiKeyRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x17\n\x0foverlap_seconds\x18\x03 \x01(\r\"J\n\x14RotateApiKeyResponse\x12\"\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x11.ledger.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"2\n\x13RevokeApiKeyRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\":\n\x14RevokeApiKeyResponse\x12\"\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x11.ledger.v1.ApiKey\"\"\n\x13\x43onfirmClockRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\"*\n\x14\x43onfirmClockResponse\x12\x12\n\nleaf_index\x18\x01 \x01(\x04*s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_WRITER\x10\x01\x12\x11\n\rROLE_VERIFIER\x10\x02\x12\x0f\n\x0bROLE_READER\x10\x03\x12\x10\n\x0cROLE_AUDITOR\x10\x04\x12\x0e\n\nROLE_ADMIN\x10\x05*T\n\x08LogState\x12\x19\n\x15LOG_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10LOG_STATE_ACTIVE\x10\x01\x12\x17\n\x13LOG_STATE_READ_ONLY\x10\x02\x32\xec\x04\n\x0c\x41\x64minService\x12\x46\n\tCreateLog\x12\x1b.ledger.v1.CreateLogRequest\x1a\x1c.ledger.v1.CreateLogResponse\x12\x43\n\x08ListLogs\x12\x1a.ledger.v1.ListLogsRequest\x1a\x1b.ledger.v1.ListLogsResponse\x12=\n\x06GetLog\x12\x18.ledger.v1.GetLogRequest\x1a\x19.ledger.v1.GetLogResponse\x12O\n\x0c\x43reateApiKey\x12\x1e.ledger.v1.CreateApiKeyRequest\x1a\x1f.ledger.v1.CreateApiKeyResponse\x12L\n\x0bListApiKeys\x12\x1d.ledger.v1.ListApiKeysRequest\x1a\x1e.ledger.v1.ListApiKeysResponse\x12O\n\x0cRotateApiKey\x12\x1e.ledger.v1.RotateApiKeyRequest\x1a\x1f.ledger.v1.RotateApiKeyResponse\x12O\n\x0cRevokeApiKey\x12\x1e.ledger.v1.RevokeApiKeyRequest\x1a\x1f.ledger.v1.RevokeApiKeyResponse\x12O\n\x0c\x43onfirmClock\x12\x1e.ledger.v1.ConfirmClockRequest\x1a\x1f.ledger.v1.ConfirmClockResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15ledger/v1/admin.proto\x12\tledger.v1\"\xd8\x01\n\x03Log\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x14\n\x0cverifier_key\x18\x03 \x01(\t\x12\x11\n\ttree_size\x18\x04 \x01(\x04\x12\x11\n\troot_hash\x18\x05 \x01(\x0c\x12\x16\n\x0epublished_size\x18\x06 \x01(\x04\x12\"\n\x05state\x18\x07 \x01(\x0e\x32\x13.ledger.v1.LogState\x12\x14\n\x0cstate_reason\x18\x08 \x01(\t\x12\r\n\x05guard\x18\t \x01(\t\x12\x16\n\x0eguard_separate\x18\n \x01(\x08\"\xc2\x01\n\x06\x41piKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\x0c\x12\r\n\x05label\x18\x03 \x01(\t\x12\x1e\n\x05roles\x18\x04 \x03(\x0e\x32\x0f.ledger.v1.Role\x12\x10\n\x08personal\x18\x05 \x01(\x08\x12\x12\n\ncreated_at\x18\x06 \x01(\x04\x12\x12\n\nexpires_at\x18\x07 \x01(\x04\x12\x12\n\nrevoked_at\x18\x08 \x01(\x04\x12\x18\n\x10\x63\x65rtificate_name\x18\t \x01(\t\"S\n\x10\x43reateLogRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tcontinues\x18\x02 \x01(\x0c\x12\x1e\n\x16\x63ontinues_verifier_key\x18\x03 \x01(\t\"0\n\x11\x43reateLogResponse\x12\x1b\n\x03log\x18\x01 \x01(\x0b\x32\x0e.ledger.v1.Log\"0\n\x10RetireLogRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"C\n\x11RetireLogResponse\x12\x1b\n\x03log\x18\x01 \x01(\x0b\x32\x0e.ledger.v1.Log\x12\x11\n\tlast_head\x18\x02 \x01(\x0c\"\x11\n\x0fListLogsRequest\"0\n\x10ListLogsResponse\x12\x1c\n\x04logs\x18\x01 \x03(\x0b\x32\x0e.ledger.v1.Log\"\x1d\n\rGetLogRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"-\n\x0eGetLogResponse\x12\x1b\n\x03log\x18\x01 \x01(\x0b\x32\x0e.ledger.v1.Log\"\x96\x01\n\x13\x43reateApiKeyRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x1e\n\x05roles\x18\x03 \x03(\x0e\x32\x0f.ledger.v1.Role\x12\x10\n\x08personal\x18\x04 \x01(\x08\x12\x17\n\x0f\x65xpires_in_days\x18\x05 \x01(\r\x12\x18\n\x10\x63\x65rtificate_name\x18\x06 \x01(\t\"J\n\x14\x43reateApiKeyResponse\x12\"\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x11.ledger.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"!\n\x12ListApiKeysRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\":\n\x13ListApiKeysResponse\x12#\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x11.ledger.v1.ApiKey\"K\n\x13RotateApiKeyRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x17\n\x0foverlap_seconds\x18\x03 \x01(\r\"J\n\x14RotateApiKeyResponse\x12\"\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x11.ledger.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"2\n\x13RevokeApiKeyRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\":\n\x14RevokeApiKeyResponse\x12\"\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x11.ledger.v1.ApiKey\"\"\n\x13\x43onfirmClockRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\"*\n\x14\x43onfirmClockResponse\x12\x12\n\nleaf_index\x18\x01 \x01(\x04*s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_WRITER\x10\x01\x12\x11\n\rROLE_VERIFIER\x10\x02\x12\x0f\n\x0bROLE_READER\x10\x03\x12\x10\n\x0cROLE_AUDITOR\x10\x04\x12\x0e\n\nROLE_ADMIN\x10\x05*k\n\x08LogState\x12\x19\n\x15LOG_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10LOG_STATE_ACTIVE\x10\x01\x12\x17\n\x13LOG_STATE_READ_ONLY\x10\x02\x12\x15\n\x11LOG_STATE_RETIRED\x10\x03\x32\xb4\x05\n\x0c\x41\x64minService\x12\x46\n\tCreateLog\x12\x1b.ledger.v1.CreateLogRequest\x1a\x1c.ledger.v1.CreateLogResponse\x12\x46\n\tRetireLog\x12\x1b.ledger.v1.RetireLogRequest\x1a\x1c.ledger.v1.RetireLogResponse\x12\x43\n\x08ListLogs\x12\x1a.ledger.v1.ListLogsRequest\x1a\x1b.ledger.v1.ListLogsResponse\x12=\n\x06GetLog\x12\x18.ledger.v1.GetLogRequest\x1a\x19.ledger.v1.GetLogResponse\x12O\n\x0c\x43reateApiKey\x12\x1e.ledger.v1.CreateApiKeyRequest\x1a\x1f.ledger.v1.CreateApiKeyResponse\x12L\n\x0bListApiKeys\x12\x1d.ledger.v1.ListApiKeysRequest\x1a\x1e.ledger.v1.ListApiKeysResponse\x12O\n\x0cRotateApiKey\x12\x1e.ledger.v1.RotateApiKeyRequest\x1a\x1f.ledger.v1.RotateApiKeyResponse\x12O\n\x0cRevokeApiKey\x12\x1e.ledger.v1.RevokeApiKeyRequest\x1a\x1f.ledger.v1.RevokeApiKeyResponse\x12O\n\x0c\x43onfirmClock\x12\x1e.ledger.v1.ConfirmClockRequest\x1a\x1f.ledger.v1.ConfirmClockResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ledger.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1403
-  _globals['_ROLE']._serialized_end=1518
-  _globals['_LOGSTATE']._serialized_start=1520
-  _globals['_LOGSTATE']._serialized_end=1604
+  _globals['_ROLE']._serialized_start=1522
+  _globals['_ROLE']._serialized_end=1637
+  _globals['_LOGSTATE']._serialized_start=1639
+  _globals['_LOGSTATE']._serialized_end=1746
   _globals['_LOG']._serialized_start=37
   _globals['_LOG']._serialized_end=253
   _globals['_APIKEY']._serialized_start=256
@@ -43,34 +43,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATELOGREQUEST']._serialized_end=535
   _globals['_CREATELOGRESPONSE']._serialized_start=537
   _globals['_CREATELOGRESPONSE']._serialized_end=585
-  _globals['_LISTLOGSREQUEST']._serialized_start=587
-  _globals['_LISTLOGSREQUEST']._serialized_end=604
-  _globals['_LISTLOGSRESPONSE']._serialized_start=606
-  _globals['_LISTLOGSRESPONSE']._serialized_end=654
-  _globals['_GETLOGREQUEST']._serialized_start=656
-  _globals['_GETLOGREQUEST']._serialized_end=685
-  _globals['_GETLOGRESPONSE']._serialized_start=687
-  _globals['_GETLOGRESPONSE']._serialized_end=732
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=735
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=885
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=887
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=961
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=963
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=996
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=998
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1056
-  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=1058
-  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=1133
-  _globals['_ROTATEAPIKEYRESPONSE']._serialized_start=1135
-  _globals['_ROTATEAPIKEYRESPONSE']._serialized_end=1209
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1211
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1261
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1263
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1321
-  _globals['_CONFIRMCLOCKREQUEST']._serialized_start=1323
-  _globals['_CONFIRMCLOCKREQUEST']._serialized_end=1357
-  _globals['_CONFIRMCLOCKRESPONSE']._serialized_start=1359
-  _globals['_CONFIRMCLOCKRESPONSE']._serialized_end=1401
-  _globals['_ADMINSERVICE']._serialized_start=1607
-  _globals['_ADMINSERVICE']._serialized_end=2227
+  _globals['_RETIRELOGREQUEST']._serialized_start=587
+  _globals['_RETIRELOGREQUEST']._serialized_end=635
+  _globals['_RETIRELOGRESPONSE']._serialized_start=637
+  _globals['_RETIRELOGRESPONSE']._serialized_end=704
+  _globals['_LISTLOGSREQUEST']._serialized_start=706
+  _globals['_LISTLOGSREQUEST']._serialized_end=723
+  _globals['_LISTLOGSRESPONSE']._serialized_start=725
+  _globals['_LISTLOGSRESPONSE']._serialized_end=773
+  _globals['_GETLOGREQUEST']._serialized_start=775
+  _globals['_GETLOGREQUEST']._serialized_end=804
+  _globals['_GETLOGRESPONSE']._serialized_start=806
+  _globals['_GETLOGRESPONSE']._serialized_end=851
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=854
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=1004
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=1006
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=1080
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1082
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1115
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1117
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1175
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=1177
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=1252
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_start=1254
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_end=1328
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1330
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1380
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1382
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1440
+  _globals['_CONFIRMCLOCKREQUEST']._serialized_start=1442
+  _globals['_CONFIRMCLOCKREQUEST']._serialized_end=1476
+  _globals['_CONFIRMCLOCKRESPONSE']._serialized_start=1478
+  _globals['_CONFIRMCLOCKRESPONSE']._serialized_end=1520
+  _globals['_ADMINSERVICE']._serialized_start=1749
+  _globals['_ADMINSERVICE']._serialized_end=2441
 # @@protoc_insertion_point(module_scope)

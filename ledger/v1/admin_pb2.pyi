@@ -67,6 +67,8 @@ class _LogStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LogState.Val
     """Takes appends."""
     LOG_STATE_READ_ONLY: _LogState.ValueType  # 2
     """Signs no new head and takes no appends; reads go on where they verify."""
+    LOG_STATE_RETIRED: _LogState.ValueType  # 3
+    """Ended in good order: takes no events any more; all else goes on."""
 
 class LogState(_LogState, metaclass=_LogStateEnumTypeWrapper):
     """Whether a log takes appends."""
@@ -77,6 +79,8 @@ LOG_STATE_ACTIVE: LogState.ValueType  # 1
 """Takes appends."""
 LOG_STATE_READ_ONLY: LogState.ValueType  # 2
 """Signs no new head and takes no appends; reads go on where they verify."""
+LOG_STATE_RETIRED: LogState.ValueType  # 3
+"""Ended in good order: takes no events any more; all else goes on."""
 Global___LogState: _TypeAlias = LogState  # noqa: Y015
 
 @_typing.final
@@ -246,6 +250,60 @@ class CreateLogResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateLogResponse: _TypeAlias = CreateLogResponse  # noqa: Y015
+
+@_typing.final
+class RetireLogRequest(_message.Message):
+    """Request of RetireLog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name."""
+    reason: _builtins.str
+    """Why, in words; at most 256 characters, no personal data."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetireLogRequest: _TypeAlias = RetireLogRequest  # noqa: Y015
+
+@_typing.final
+class RetireLogResponse(_message.Message):
+    """Response of RetireLog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_FIELD_NUMBER: _builtins.int
+    LAST_HEAD_FIELD_NUMBER: _builtins.int
+    last_head: _builtins.bytes
+    """A signed checkpoint that covers the entry of its retirement."""
+    @_builtins.property
+    def log(self) -> Global___Log:
+        """The log."""
+
+    def __init__(
+        self,
+        *,
+        log: Global___Log | None = ...,
+        last_head: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_head", b"last_head", "log", b"log"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetireLogResponse: _TypeAlias = RetireLogResponse  # noqa: Y015
 
 @_typing.final
 class ListLogsRequest(_message.Message):

@@ -40,6 +40,11 @@ class AdminServiceStub(object):
                 request_serializer=ledger_dot_v1_dot_admin__pb2.CreateLogRequest.SerializeToString,
                 response_deserializer=ledger_dot_v1_dot_admin__pb2.CreateLogResponse.FromString,
                 _registered_method=True)
+        self.RetireLog = channel.unary_unary(
+                '/ledger.v1.AdminService/RetireLog',
+                request_serializer=ledger_dot_v1_dot_admin__pb2.RetireLogRequest.SerializeToString,
+                response_deserializer=ledger_dot_v1_dot_admin__pb2.RetireLogResponse.FromString,
+                _registered_method=True)
         self.ListLogs = channel.unary_unary(
                 '/ledger.v1.AdminService/ListLogs',
                 request_serializer=ledger_dot_v1_dot_admin__pb2.ListLogsRequest.SerializeToString,
@@ -83,6 +88,14 @@ class AdminServiceServicer(object):
 
     def CreateLog(self, request, context):
         """Creates a log; needs a server administrator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetireLog(self, request, context):
+        """Ends a log in good order: its own entry says so, as does one of `_system`, and it takes no events any more, for good.
+        Reading, proofs and the administration of its credentials go on. A log that is retired already stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +157,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CreateLog,
                     request_deserializer=ledger_dot_v1_dot_admin__pb2.CreateLogRequest.FromString,
                     response_serializer=ledger_dot_v1_dot_admin__pb2.CreateLogResponse.SerializeToString,
+            ),
+            'RetireLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireLog,
+                    request_deserializer=ledger_dot_v1_dot_admin__pb2.RetireLogRequest.FromString,
+                    response_serializer=ledger_dot_v1_dot_admin__pb2.RetireLogResponse.SerializeToString,
             ),
             'ListLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLogs,
@@ -209,6 +227,33 @@ class AdminService(object):
             '/ledger.v1.AdminService/CreateLog',
             ledger_dot_v1_dot_admin__pb2.CreateLogRequest.SerializeToString,
             ledger_dot_v1_dot_admin__pb2.CreateLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ledger.v1.AdminService/RetireLog',
+            ledger_dot_v1_dot_admin__pb2.RetireLogRequest.SerializeToString,
+            ledger_dot_v1_dot_admin__pb2.RetireLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

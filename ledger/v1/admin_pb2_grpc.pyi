@@ -35,6 +35,10 @@ class AdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     CreateLog: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateLogRequest, _admin_pb2.CreateLogResponse]
     """Creates a log; needs a server administrator."""
+    RetireLog: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RetireLogRequest, _admin_pb2.RetireLogResponse]
+    """Ends a log in good order: its own entry says so, as does one of `_system`, and it takes no events any more, for good.
+    Reading, proofs and the administration of its credentials go on. A log that is retired already stays as it is.
+    """
     ListLogs: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListLogsRequest, _admin_pb2.ListLogsResponse]
     """Lists the logs that the credential may use."""
     GetLog: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetLogRequest, _admin_pb2.GetLogResponse]
@@ -57,6 +61,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateLog: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateLogRequest, _admin_pb2.CreateLogResponse]  # type: ignore[assignment]
     """Creates a log; needs a server administrator."""
+    RetireLog: _aio.UnaryUnaryMultiCallable[_admin_pb2.RetireLogRequest, _admin_pb2.RetireLogResponse]  # type: ignore[assignment]
+    """Ends a log in good order: its own entry says so, as does one of `_system`, and it takes no events any more, for good.
+    Reading, proofs and the administration of its credentials go on. A log that is retired already stays as it is.
+    """
     ListLogs: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListLogsRequest, _admin_pb2.ListLogsResponse]  # type: ignore[assignment]
     """Lists the logs that the credential may use."""
     GetLog: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetLogRequest, _admin_pb2.GetLogResponse]  # type: ignore[assignment]
@@ -82,6 +90,16 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CreateLogResponse, _abc.Awaitable[_admin_pb2.CreateLogResponse]]:
         """Creates a log; needs a server administrator."""
+
+    @_abc_1.abstractmethod
+    def RetireLog(
+        self,
+        request: _admin_pb2.RetireLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RetireLogResponse, _abc.Awaitable[_admin_pb2.RetireLogResponse]]:
+        """Ends a log in good order: its own entry says so, as does one of `_system`, and it takes no events any more, for good.
+        Reading, proofs and the administration of its credentials go on. A log that is retired already stays as it is.
+        """
 
     @_abc_1.abstractmethod
     def ListLogs(

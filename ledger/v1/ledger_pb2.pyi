@@ -283,6 +283,7 @@ class GetServerInfoResponse(_message.Message):
     MAX_PERSONAL_BYTES_FIELD_NUMBER: _builtins.int
     MAX_BATCH_EVENTS_FIELD_NUMBER: _builtins.int
     MAX_BATCH_BYTES_FIELD_NUMBER: _builtins.int
+    KERNEL_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the server."""
     schema_version: _builtins.int
@@ -295,6 +296,8 @@ class GetServerInfoResponse(_message.Message):
     """Most events of a batch."""
     max_batch_bytes: _builtins.int
     """Largest batch, bytes of both sections together."""
+    kernel: _builtins.str
+    """What does the work of a commit: "native" and its version, or "python"."""
     def __init__(
         self,
         *,
@@ -304,10 +307,11 @@ class GetServerInfoResponse(_message.Message):
         max_personal_bytes: _builtins.int = ...,
         max_batch_events: _builtins.int = ...,
         max_batch_bytes: _builtins.int = ...,
+        kernel: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_batch_bytes", b"max_batch_bytes", "max_batch_events", b"max_batch_events", "max_event_bytes", b"max_event_bytes", "max_personal_bytes", b"max_personal_bytes", "schema_version", b"schema_version", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kernel", b"kernel", "max_batch_bytes", b"max_batch_bytes", "max_batch_events", b"max_batch_events", "max_event_bytes", b"max_event_bytes", "max_personal_bytes", b"max_personal_bytes", "schema_version", b"schema_version", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

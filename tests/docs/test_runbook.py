@@ -27,7 +27,14 @@ class Machine(Shell):
         served = Served(folder, "--guard-dir", str(folder / "guard"))
         super().__init__(folder / "shell", served)
         backups, keys = folder / "backups", folder / "kept-keys"
-        self.replaced |= {"/srv/backups": str(backups), "/srv/keys": str(keys)}
+        passphrase = folder / "passphrase"
+        passphrase.write_text("correct horse battery staple\n")
+        passphrase.chmod(0o600)
+        self.replaced |= {
+            "/srv/backups": str(backups),
+            "/srv/keys": str(keys),
+            "/srv/passphrase": str(passphrase),
+        }
         # Each page names the log; its key is then taken from the server, which is told on stderr.
         del self.environment["LOGPROOF_VERIFIER_KEY"]
         self.admin_key = served.api_key
@@ -35,9 +42,9 @@ class Machine(Shell):
             self.append(f"event-{number}")
         shutil.copytree(served.data / "keys", keys)
 
-    def append(self, event_id: str) -> None:
+    def append(self, event_id: str, log: str = "default") -> None:
         """Append an event as the first administrator."""
-        super().run(f"logproof append user.created --actor user:u1 --target user:u2 --event-id {event_id}")
+        super().run(f"logproof append user.created --actor user:u1 --target user:u2 --event-id {event_id} --log {log}")
 
     def rehearse(self, line: str) -> str:
         """Do what a line of a page says."""
@@ -107,6 +114,8 @@ BEFORE: dict[str, Callable[[Machine], None]] = {
     "restore.md": _nothing,
     "retire-a-log.md": _nothing,
 }
+# The log that takes events in the end, where it is not the one that the page is about.
+ENDS_WITH = {"retire-a-log.md": "default-2"}
 # Commands that find what the page is about, and say so by their exit code.
 FINDS = {
     ("guard-refuses-to-sign.md", "logproof doctor"): "both slots of the guard",
@@ -131,7 +140,7 @@ def test_every_command_of_a_page_runs(machine: Machine, page: Path) -> None:
         else:
             machine.rehearse(line)
     # Whatever was done, the server takes events again in the end, and has what it needs for the next time.
-    machine.append("afterwards")
+    machine.append("afterwards", log=ENDS_WITH.get(page.name, "default"))
     assert (machine.served.data / "ballast").exists()
 
 
@@ -171,6 +180,17 @@ def test_a_restored_old_backup_refuses_to_sign_and_its_new_log_names_the_old_hea
     machine.rehearse("logproof log create default-2 --continues last.note --api-key-file /srv/logproof/admin.key")
     entry = json.loads(machine.rehearse("logproof get 0 --log default-2 --format json"))
     assert entry["event"]["metadata"]["continues"] == newest
+
+
+def test_a_log_that_was_retired_as_on_its_page_refuses_events_after_a_restart(machine: Machine) -> None:
+    for line in shell_lines(ROOT / "docs" / "runbook" / "retire-a-log.md"):
+        machine.rehearse(line)
+    machine.rehearse("systemctl restart logproof")
+    code, said = machine.says("append", "user.created", "--actor", "user:u1", "--target", "user:u2")
+    assert code == 2
+    assert "the environment was shut down" in said
+    assert json.loads(machine.rehearse("logproof get 5 --log default --format json"))["leaf_index"] == 5
+    assert json.loads(machine.rehearse("logproof log show default --format json"))["state"] == "retired"
 
 
 def test_a_damaged_log_is_found_beside_its_server_and_frozen(machine: Machine) -> None:

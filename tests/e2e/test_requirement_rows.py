@@ -174,6 +174,7 @@ def test_s38_no_call_changes_or_deletes_an_entry(own: Served) -> None:
         "AppendBatch",
         "AppendStream",
         "CreateLog",
+        "RetireLog",
         "CreateApiKey",
         "RotateApiKey",
         "RevokeApiKey",

@@ -85,6 +85,8 @@ _METHODS: dict[str, Method] = {
     ),
     "VerifyEntry": lambda c, log: c.ledger.VerifyEntry(ledger_pb2.VerifyEntryRequest(log=log, leaf_index=0)),
     "CreateLog": lambda c, _: c.admin.CreateLog(admin_pb2.CreateLogRequest(name="default")),
+    # Refused for its reason, once it is permitted.
+    "RetireLog": lambda c, log: c.admin.RetireLog(admin_pb2.RetireLogRequest(name=log)),
     "ListLogs": lambda c, _: c.admin.ListLogs(admin_pb2.ListLogsRequest()),
     "GetLog": lambda c, log: c.admin.GetLog(admin_pb2.GetLogRequest(name=log)),
     "CreateApiKey": lambda c, log: c.admin.CreateApiKey(admin_pb2.CreateApiKeyRequest(log=log)),
@@ -101,7 +103,7 @@ _APPENDS = {"Append", "AppendBatch", "AppendStream"}
 _LEAVES = {"GetEntry leaf", "BatchGetEntries leaf", "ReadEntries leaf", "VerifyEntry"}
 _EVENTS = {"GetEntry event", "BatchGetEntries event", "ReadEntries event"}
 _PERSONAL = {"GetEntry full", "BatchGetEntries full", "ReadEntries full"}
-_ADMINISTRATION = {"CreateApiKey", "ListApiKeys", "RotateApiKey", "RevokeApiKey", "ConfirmClock"}
+_ADMINISTRATION = {"RetireLog", "CreateApiKey", "ListApiKeys", "RotateApiKey", "RevokeApiKey", "ConfirmClock"}
 _ALLOWED: dict[str, set[str]] = {
     "writer": _EVERY_ROLE | _APPENDS,
     "verifier": _EVERY_ROLE | _LEAVES,

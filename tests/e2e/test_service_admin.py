@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from ledger.clock import ManualClock
+from ledger.engine.kernel import installed_kernel
 from ledger.events.wire import read_event
 from ledger.notes.checkpoint import Checkpoint, sign_checkpoint
 from ledger.notes.keys import Ed25519Signer, format_verifier_key
@@ -76,6 +77,59 @@ def test_a_log_that_continues_another_names_its_last_head_in_entry_0(
     assert action == "ledger.log.created"
     assert metadata["continues"] == note.decode()
     assert str(metadata["continues_verifier_key"]).startswith("logs.example/live/default+")
+
+
+def test_a_retired_log_refuses_appends_of_every_kind_and_is_read_and_proven_as_before(
+    server: LiveServer, admin: AdminServiceStub
+) -> None:
+    admin.CreateLog(admin_pb2.CreateLogRequest(name="ending"))
+    ledger = server.ledger()
+    kept = new_sections()
+    index = ledger.Append(ledger_pb2.AppendRequest(log="ending", sections=kept)).acknowledgement.leaf_index
+
+    retired = admin.RetireLog(admin_pb2.RetireLogRequest(name="ending", reason="moved"))
+
+    assert (retired.log.state, retired.log.state_reason) == (admin_pb2.LOG_STATE_RETIRED, "moved")
+    assert _last_event(server, "ending")[0] == "ledger.log.retired"
+    for refused in (
+        failure(lambda: ledger.Append(ledger_pb2.AppendRequest(log="ending", sections=new_sections()))),
+        failure(
+            lambda: ledger.AppendBatch(
+                ledger_pb2.AppendBatchRequest(log="ending", sections=[new_sections(), new_sections()])
+            )
+        ),
+    ):
+        assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LOG_RETIRED")
+        assert "log create NEW --continues NOTE" in refused.metadata["hint"]
+    message = ledger_pb2.AppendStreamRequest(log="ending", events=[new_sections(), kept])
+    (answer,) = ledger.AppendStream(iter([message]))
+    assert answer.results.results[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    assert answer.results.results[1].acknowledgement.leaf_index == index
+    proof = ledger.GetInclusionProof(ledger_pb2.GetInclusionProofRequest(log="ending", leaf_index=index))
+    assert proof.checkpoint.note == retired.last_head
+    assert admin.CreateLog(admin_pb2.CreateLogRequest(name="ended-2", continues=retired.last_head)).log.name
+    assert failure(lambda: admin.RetireLog(admin_pb2.RetireLogRequest(name="_system", reason="x"))).reason == (
+        "REQUEST_INVALID"
+    )
+
+
+def test_retiring_twice_leaves_the_first_reason(admin: AdminServiceStub) -> None:
+    admin.CreateLog(admin_pb2.CreateLogRequest(name="twice"))
+    first = admin.RetireLog(admin_pb2.RetireLogRequest(name="twice", reason="first"))
+
+    again = admin.RetireLog(admin_pb2.RetireLogRequest(name="twice", reason="second"))
+
+    assert again == first
+
+
+def test_a_server_with_a_retired_log_is_well(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with live_server(tmp_path_factory.mktemp("well") / "data") as server:
+        server.admin().RetireLog(admin_pb2.RetireLogRequest(name="default", reason="over"))
+
+        listed = server.admin().ListLogs(admin_pb2.ListLogsRequest()).logs
+
+        assert {log.name: log.state for log in listed}["default"] == admin_pb2.LOG_STATE_RETIRED
+        assert server.ledger().GetServerInfo(ledger_pb2.GetServerInfoRequest()).kernel == installed_kernel().name
 
 
 def test_a_log_of_another_server_is_continued_under_the_key_that_is_named(

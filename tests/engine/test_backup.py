@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -35,6 +36,7 @@ from tests.support.storage_edit import flip_byte, get_row, index_key
 
 NOW = 1_800_000_000_000_000
 DAY = 86_400_000_000
+PASSPHRASE = "correct horse battery staple"
 
 
 @pytest.fixture
@@ -46,10 +48,10 @@ def server(tmp_path: Path) -> Iterator[EngineServer]:
     made.close()
 
 
-def _backup(server: EngineServer, tmp_path: Path, *, now_us: int = NOW, keys: bool = True) -> Backup:
+def _backup(server: EngineServer, tmp_path: Path, *, now_us: int = NOW, passphrase: str | None = None) -> Backup:
     """Make a backup as another process would, which finds no store open in its own."""
     server.close()
-    made = make_backup(server.directory, tmp_path / "backups", now_us=now_us, with_signing_keys=keys)
+    made = make_backup(server.directory, tmp_path / "backups", now_us=now_us, key_passphrase=passphrase)
     server.open()
     return made
 
@@ -63,7 +65,8 @@ def _restored(server: EngineServer, tmp_path: Path, backup: Backup, guard: str) 
     """Put the data away and restore a backup in its place."""
     server.close()
     (tmp_path / "data").rename(tmp_path / "data.old")
-    restore_backup(backup.path, tmp_path / "data", tmp_path / guard, map_size=MAP_SIZE)
+    keys = tmp_path / "data.old" / "keys"
+    restore_backup(backup.path, tmp_path / "data", tmp_path / guard, keys=keys, map_size=MAP_SIZE)
     server.guard_path = tmp_path / guard
     server.directory = open_directory(tmp_path / "data", tmp_path / guard, map_size=MAP_SIZE)
     return server
@@ -94,10 +97,60 @@ def test_backup_has_no_guard_and_no_lock_and_only_its_owner_may_read_it(server: 
     assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()} == {0o600}
 
 
-def test_signing_keys_are_in_a_backup_only_where_they_were_asked_for(server: EngineServer, tmp_path: Path) -> None:
-    without, with_keys = _backup(server, tmp_path, keys=False), _backup(server, tmp_path, now_us=NOW + DAY)
-    assert [path.name for path in without.path.rglob("*.key")] == []
-    assert {path.name for path in with_keys.path.rglob("*.key")} == {"_system.key", "default.key", "zeta.key"}
+def _bytes_of(path: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in path.rglob("*") if file.is_file())
+
+
+def test_no_signing_key_is_in_a_backup_in_the_clear(server: EngineServer, tmp_path: Path) -> None:
+    without = _backup(server, tmp_path)
+    sealed = _backup(server, tmp_path, now_us=NOW + DAY, passphrase=PASSPHRASE)
+    assert [path.name for path in without.path.iterdir() if "key" in path.name] == []
+    assert [path.name for path in sealed.path.iterdir() if "key" in path.name] == ["keys.sealed"]
+    for made in (without, sealed):
+        held = _bytes_of(made.path)
+        for file in (tmp_path / "data" / "keys").glob("*.key"):
+            key = file.read_text().strip()
+            seed = base64.b64decode(key.rpartition("+")[2])[1:]
+            assert key.encode() not in held
+            assert seed not in held
+            assert base64.b64encode(seed)[:-4] not in held
+        assert PASSPHRASE.encode() not in held
+
+
+def test_a_short_passphrase_gives_no_backup(server: EngineServer, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="has 11 characters; it has 12 at least"):
+        _backup(server, tmp_path, passphrase="x" * 11)
+    assert not (tmp_path / "backups").exists()
+
+
+def test_sealed_keys_are_opened_with_their_passphrase_and_the_logs_sign_on(
+    server: EngineServer, tmp_path: Path
+) -> None:
+    before = _note(server)
+    made = _backup(server, tmp_path, passphrase=PASSPHRASE)
+    server.close()
+    (tmp_path / "data").rename(tmp_path / "data.old")
+    for given, said in ((None, "passphrase: is needed"), ("another passphrase", "passphrase: does not open")):
+        with pytest.raises(InvalidRequestError, match=said) as refused:
+            restore_backup(made.path, tmp_path / "data", tmp_path / "guard", key_passphrase=given, map_size=MAP_SIZE)
+        assert "--keys" in refused.value.hint
+        assert given is None or given not in str(refused.value)
+        assert not (tmp_path / "data").exists()
+    restore_backup(made.path, tmp_path / "data", tmp_path / "guard", key_passphrase=PASSPHRASE, map_size=MAP_SIZE)
+    assert stat.S_IMODE((tmp_path / "data" / "keys" / "default.key").stat().st_mode) == 0o600
+    server.open()
+    assert _note(server) == before
+
+
+def test_a_backup_without_keys_is_restored_with_keys_or_on_purpose_without(
+    server: EngineServer, tmp_path: Path
+) -> None:
+    made = _backup(server, tmp_path)
+    with pytest.raises(InvalidRequestError, match="keys: are needed") as refused:
+        restore_backup(made.path, tmp_path / "new", tmp_path / "guard", map_size=MAP_SIZE)
+    assert "--keys" in refused.value.hint
+    assert "--without-keys" in refused.value.hint
+    assert not (tmp_path / "new").exists()
 
 
 def test_backup_of_a_log_that_grows_is_one_moment_of_it(server: EngineServer, tmp_path: Path) -> None:
@@ -264,7 +317,7 @@ def test_swapped_logs_are_not_restored(server: EngineServer, tmp_path: Path, wit
     made = _backup(server, tmp_path)
     _swap(made.path, with_manifest=with_manifest)
     with pytest.raises(CorruptionError, match=said):
-        restore_backup(made.path, tmp_path / "new", tmp_path / "guard", map_size=MAP_SIZE)
+        restore_backup(made.path, tmp_path / "new", tmp_path / "guard", keyless=True, map_size=MAP_SIZE)
     assert not (tmp_path / "new").exists()
 
 
@@ -284,7 +337,7 @@ def test_changed_backup_is_not_restored(server: EngineServer, tmp_path: Path) ->
     changed[-1] ^= 1
     data.write_bytes(changed)
     with pytest.raises(CorruptionError, match="SHA-256 differs"):
-        restore_backup(made.path, tmp_path / "new", None, map_size=MAP_SIZE)
+        restore_backup(made.path, tmp_path / "new", None, keyless=True, map_size=MAP_SIZE)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format": 1}', '{"format": 1, "logs": [{"record": "x"}]}'])
@@ -299,11 +352,11 @@ def test_manifest_that_cannot_be_read_is_told(server: EngineServer, tmp_path: Pa
 
 
 def test_keys_kept_apart_are_put_back_if_they_are_the_logs_own(server: EngineServer, tmp_path: Path) -> None:
-    made = _backup(server, tmp_path, keys=False)
+    made = _backup(server, tmp_path)
     server.close()
     kept = tmp_path / "kept"
     shutil.copytree(tmp_path / "data" / "keys", kept)
-    restore_backup(made.path, tmp_path / "first", tmp_path / "guard", map_size=MAP_SIZE)
+    restore_backup(made.path, tmp_path / "first", tmp_path / "guard", keyless=True, map_size=MAP_SIZE)
     record = stated_logs(server.directory)["zeta"]
     keyless = open_directory(tmp_path / "first", tmp_path / "guard", map_size=MAP_SIZE)
     assert outlook_of(keyless, record).outlook is Outlook.NO_KEY
@@ -318,5 +371,5 @@ def test_keys_kept_apart_are_put_back_if_they_are_the_logs_own(server: EngineSer
 def test_restored_store_has_the_same_rows(server: EngineServer, tmp_path: Path) -> None:
     made = _backup(server, tmp_path)
     leaf = get_row(server.store_path(), "leaves", index_key(9))
-    restore_backup(made.path, tmp_path / "new", tmp_path / "guard", map_size=MAP_SIZE)
+    restore_backup(made.path, tmp_path / "new", tmp_path / "guard", keyless=True, map_size=MAP_SIZE)
     assert get_row(tmp_path / "new" / "logs" / "default" / "store.1", "leaves", index_key(9)) == leaf is not None

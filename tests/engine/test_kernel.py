@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 import sys
 from dataclasses import replace
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,8 +26,10 @@ from ledger.merkle.hashing import split_hashes
 from ledger.rpc.convert import add_acknowledgements
 from ledger.v1 import ledger_pb2
 from tests.support.broken_events import BROKEN_EVENTS, BROKEN_PERSONAL_DATA, LEAST_EVENT
+from tests.support.encodings import BROKEN_ENCODINGS, GOOD_ENCODINGS, NEWER_ENCODINGS
 from tests.support.kernels import KERNELS, kernel_named
 from tests.support.sections import damage, damage_bytes, encode_nodes, event_nodes, personal_nodes, sections
+from tests.vectors.generate_events import FILE
 
 
 def _can_be_encoded(event: Event) -> bool:
@@ -141,6 +146,64 @@ def test_every_limit_of_personal_data_is_kept(kernel: Kernel, personal: Personal
 )
 def test_what_is_the_servers_is_left_to_the_reader(kernel: Kernel, event: Event) -> None:
     assert kernel.check([(encode_event(event), b"")]) == [None]
+
+
+# The verdicts of the strict reader, on both kernels
+
+
+def _verdict(kernel: Kernel, event: bytes, personal: bytes = b"") -> tuple[list[bytes], list[tuple[str, str, str]]]:
+    """Return the ids that were accepted, and reason, field and words of what was refused."""
+    accepted, refused = check_batch(kernel, [(event, personal)])
+    told = [
+        (error.reason, violation.field, violation.description)
+        for error in refused.values()
+        if isinstance(error, InvalidEventError)
+        for violation in error.violations
+    ]
+    return [entry.event_id for entry in accepted], told
+
+
+@pytest.mark.parametrize("data", GOOD_ENCODINGS)
+def test_good_bytes_are_accepted(kernel: Kernel, data: bytes) -> None:
+    assert _verdict(kernel, data) == ([b"e"], [])
+
+
+@pytest.mark.parametrize(("data", "field", "words"), BROKEN_ENCODINGS)
+def test_bytes_that_break_the_rule_are_refused_in_the_same_words(
+    kernel: Kernel, data: bytes, field: str, words: str
+) -> None:
+    assert kernel.check([(data, b"")]) == [None]
+    accepted, ((reason, found, description),) = _verdict(kernel, data)
+    assert (accepted, reason, found) == ([], "EVENT_INVALID", field)
+    assert words in description
+
+
+@pytest.mark.parametrize("data", NEWER_ENCODINGS)
+def test_newer_schemas_are_told_as_such(kernel: Kernel, data: bytes) -> None:
+    accepted, ((reason, field, _),) = _verdict(kernel, data)
+    assert (accepted, reason, field) == ([], "SCHEMA_NEWER", "event.schema")
+
+
+@pytest.mark.parametrize(("event", "field", "_words"), _ENCODABLE)
+def test_limits_of_an_event_are_told_as_the_python_kernel_does(
+    kernel: Kernel, event: Event, field: str, _words: str
+) -> None:
+    data = encode_event(event)
+    accepted, told = _verdict(kernel, data)
+    assert (accepted, told) == _verdict(PYTHON, data)
+    assert accepted == []
+    # The rule about bytes names the branch of a value as well.
+    assert any(found.startswith(field) for _, found, _ in told)
+
+
+_VECTORS = json.loads(FILE.read_bytes())["sections"]
+
+
+@pytest.mark.parametrize("vector", _VECTORS, ids=[f"{v['kind']}: {v['case']}" for v in _VECTORS])
+def test_vectors_have_the_verdict_of_the_python_kernel(kernel: Kernel, vector: dict[str, Any]) -> None:
+    data = base64.b64decode(vector["section"])
+    pair = (data, b"") if vector["kind"] == "event" else (encode_event(LEAST_EVENT), data)
+    assert _verdict(kernel, *pair) == _verdict(PYTHON, *pair)
 
 
 def test_one_refused_event_leaves_the_others_decided(kernel: Kernel) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ledger.clock import ManualClock
+from ledger.engine.administration import SERVER
 from ledger.engine.room import LOW_WATER_BYTES
 from ledger.engine.stats import US_PER_DAY, days_until_disk_full, read_stats
 from tests.support.engine_lab import make_entry
@@ -43,6 +44,14 @@ def test_growth_counts_entries_of_the_last_days(server: EngineServer, clock: Man
     assert stats.grown == {1: 7, 7: 21, 30: 41}
     assert stats.entries_per_day == 3.0
     assert stats.last_at == clock.now_us() - US_PER_DAY // 2
+
+
+def test_a_retired_log_is_told_as_such_and_grows_no_more(server: EngineServer, clock: ManualClock) -> None:
+    server.open()
+    server.administration.retire_log("default", SERVER, reason="moved")
+    server.close()
+    stats = read_stats(server.directory, "default", clock.now_us())
+    assert (stats.retired, stats.entries_per_day) == ("moved", 0.0)
 
 
 def test_bytes_of_an_entry_are_those_of_all_tables(server: EngineServer, clock: ManualClock) -> None:

@@ -542,6 +542,14 @@ class _Admin(admin_pb2_grpc.AdminServiceServicer):
         self._server._receive(request, context)
         return admin_pb2.CreateLogResponse(log=self._log(request.name))
 
+    def RetireLog(
+        self, request: admin_pb2.RetireLogRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.RetireLogResponse:
+        self._server._receive(request, context)
+        log = self._log(request.name)
+        log.state, log.state_reason = admin_pb2.LOG_STATE_RETIRED, request.reason
+        return self._server._send(admin_pb2.RetireLogResponse(log=log, last_head=self._server.checkpoint().note))
+
     def CreateApiKey(
         self, request: admin_pb2.CreateApiKeyRequest, context: grpc.ServicerContext
     ) -> admin_pb2.CreateApiKeyResponse:

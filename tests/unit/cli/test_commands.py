@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from ledger import __version__
 from ledger.errors import (
     FilePermissionsError,
     InvalidCredentialsError,
+    LogRetiredError,
     OverloadedError,
     PermissionMissingError,
     StorageFormatError,
@@ -415,6 +418,40 @@ def test_log_is_shown_with_its_key_and_verified_head(run: Run, server: LyingServ
     assert [log["name"] for log in json.loads(run("log", "list", "--format", "json").out)] == ["default", "other"]
     assert json.loads(run("log", "create", "new", "--format", "json").out)["name"] == "new"
     assert run("log", "confirm-clock").code == 0
+
+
+def test_log_is_retired_once_that_is_confirmed_and_its_last_head_kept(
+    run: Run, server: LyingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retire = ("log", "retire", "default", "--reason", "moved")
+    asked = len(server.requests)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    unconfirmed = run(*retire)
+    assert (unconfirmed.code, len(server.requests)) == (2, asked)
+    assert "--yes" in unconfirmed.err
+    ran = run(*retire, "--yes", "--out", "last.note", "--format", "json")
+    assert ran.code == 0
+    assert (json.loads(ran.out)["state"], json.loads(ran.out)["state_reason"]) == ("retired", "moved")
+    assert Path("last.note").read_bytes() == server.checkpoint().note
+    assert "log create NEW --continues last.note" in ran.err
+
+
+@pytest.mark.parametrize(("typed", "code"), [("default", 0), ("defualt", 2), ("", 2)])
+def test_retirement_is_confirmed_by_the_name_of_the_log_on_a_terminal(
+    run: Run, server: LyingServer, monkeypatch: pytest.MonkeyPatch, typed: str, code: int
+) -> None:
+    terminal = io.StringIO(f"{typed}\n")
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdin", terminal)
+    assert run("log", "retire", "default", "--reason", "moved").code == code
+    assert bool(server.requests) == (code == 0)
+
+
+def test_append_to_a_retired_log_is_bad_input(run: Run, server: LyingServer) -> None:
+    server.failures = [LogRetiredError("the log default is retired", hint="append to the log that goes on from it")]
+    ran = run("append", "a.b")
+    assert ran.code == 2
+    assert "goes on from it" in ran.err
 
 
 @pytest.mark.usefixtures("server")

@@ -14,6 +14,7 @@ from ledger.auth.roles import Role
 from ledger.clock import ManualClock, SystemClock
 from ledger.engine.administration import SERVER
 from ledger.engine.backup import make_backup
+from ledger.engine.kernel import installed_kernel
 from ledger.engine.room import BALLAST_BYTES, LOW_WATER_BYTES
 from ledger.engine.scrub import ScrubState, write_state
 from ledger.storage.owner import OwnerLock
@@ -130,6 +131,16 @@ def test_what_is_wrong_is_found_with_what_to_do(run: Run, server: EngineServer, 
     assert code == (1 if result == "fail" else 0)
 
 
+def test_a_retired_log_is_told_as_such_and_is_no_failure(run: Run, server: EngineServer) -> None:
+    server.open()
+    server.administration.retire_log("default", SERVER, reason="moved")
+    server.close()
+    code, found = _doctor(run, "--data", server.path)
+    assert code == 0
+    assert found["default: state"] == ("ok", "retired, and takes no events any more: moved", "")
+    assert found["kernel"][1].startswith(installed_kernel().name)
+
+
 def test_a_running_server_is_named(run: Run, server: EngineServer) -> None:
     lock = OwnerLock(server.path / "owner.lock")
     found = _doctor(run, "--data", server.path)[1]
@@ -179,6 +190,7 @@ def test_a_server_is_asked_where_no_directory_is_named(run: Run, folder: Path, m
         assert code == 0
         assert found["default"][0] == "ok"
         assert found["version"][0] == "ok"
+        assert found["kernel"] == ("ok", installed_kernel().name, "")
         live.publication.on_mismatch("default", "a test says so")
         code, found = _doctor(run)
         assert (code, found["default"][0]) == (1, "fail")

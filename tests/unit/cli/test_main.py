@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from ledger import __version__
 from ledger.cli import main as main_module
 from ledger.cli.main import COMMANDS
+from ledger.engine.kernel import installed_kernel
 from tests.unit.cli.conftest import Run
 
 
@@ -33,7 +35,16 @@ def test_help_names_every_command_and_loads_none(run: Run) -> None:
 
 
 def test_version_is_told_in_both_ways(run: Run) -> None:
-    assert run("version").out == run("--version").out == f"logproof {__version__}\n"
+    assert run("--version").out == f"logproof {__version__}\n"
+    assert run("version").out == f"logproof {__version__}\nkernel: {installed_kernel().name}\n"
+
+
+def test_version_names_the_python_kernel_where_the_native_one_is_switched_off() -> None:
+    command = (sys.executable, "-c", "import sys; from ledger.cli.main import main; sys.exit(main())", "version")
+    ran = subprocess.run(
+        command, env={**os.environ, "LOGPROOF_NATIVE": "off"}, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.stdout.splitlines()[1] == "kernel: python", ran.stderr
 
 
 def test_unknown_command_is_bad_input_and_a_near_one_is_named(run: Run) -> None:
@@ -145,7 +156,7 @@ def test_closed_pipe_ends_as_shells_number_it() -> None:
 
 def test_start_is_fast_because_little_is_loaded() -> None:
     code = (
-        "import sys; from ledger.cli.main import main; main(['version']);"
+        "import sys; from ledger.cli.main import main; main(['--version']);"
         "print([name for name in ('grpc', 'google.protobuf', 'cryptography', 'rich', 'tomllib') if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)

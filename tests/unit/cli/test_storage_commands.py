@@ -29,8 +29,22 @@ def data(folder: Path) -> Path:
     return folder / "data"
 
 
-def _backup(run: Run, data: Path, *options: str) -> Path:
-    ran = run("backup", "--data", data, "--guard-dir", "guard", "--to", "backups", "--format", "json", *options)
+PASSPHRASE = "correct horse battery staple"
+
+
+def _passphrase() -> Path:
+    file = Path("passphrase")
+    file.write_text(f"{PASSPHRASE}\n")
+    file.chmod(0o600)
+    return file
+
+
+def _backup(run: Run, data: Path, *options: str | Path) -> Path:
+    return _backup_to(run, data, "backups", *options)
+
+
+def _backup_to(run: Run, data: Path, to: str, *options: str | Path) -> Path:
+    ran = run("backup", "--data", data, "--guard-dir", "guard", "--to", to, "--format", "json", *options)
     assert ran.code == 0, ran.err
     return Path(json.loads(ran.out)[0]["path"])
 
@@ -43,7 +57,43 @@ def _outlooks(run: Run, *arguments: str | Path) -> tuple[int, dict[str, str]]:
 def test_backup_says_whether_the_signing_keys_are_in_it(run: Run, data: Path) -> None:
     options = ("backup", "--data", data, "--guard-dir", "guard")
     assert "the signing keys are not in it" in run(*options, "--to", "one").err
-    assert "unencrypted" in run(*options, "--to", "two", "--with-signing-keys").err
+    assert "sealed" in run(*options, "--to", "two", "--with-keys", "--passphrase-file", _passphrase()).err
+
+
+def test_keys_are_put_into_a_backup_with_a_passphrase_only(run: Run, data: Path) -> None:
+    options = ("backup", "--data", data, "--guard-dir", "guard", "--to", "backups", "--with-keys")
+    refused = run(*options)
+    assert (refused.code, Path("backups").exists()) == (2, False)
+    assert "LOGPROOF_BACKUP_PASSPHRASE" in refused.err
+    file = _passphrase()
+    file.chmod(0o644)
+    assert run(*options, "--passphrase-file", file).code == 74
+    assert PASSPHRASE not in run(*options, "--passphrase-file", file).err
+    file.chmod(0o600)
+    file.write_text("short\n")
+    assert run(*options, "--passphrase-file", file).code == 2
+    assert not Path("backups").exists()
+
+
+def test_passphrase_is_taken_from_the_environment_as_well(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGPROOF_BACKUP_PASSPHRASE", PASSPHRASE)
+    made = _backup(run, data, "--with-keys")
+    assert _outlooks(run, made, "--data", "new", "--guard-dir", "guard")[0] == 0
+
+
+def test_restore_without_the_keys_says_what_to_do(run: Run, data: Path) -> None:
+    made = _backup(run, data)
+    refused = run("restore", made, "--data", "new", "--guard-dir", "guard")
+    assert (refused.code, Path("new").exists()) == (2, False)
+    assert "--keys" in refused.err
+    sealed = _backup_to(run, data, "sealed", "--with-keys", "--passphrase-file", _passphrase())
+    refused = run("restore", sealed, "--data", "new", "--guard-dir", "guard")
+    assert (refused.code, Path("new").exists()) == (2, False)
+    assert "--passphrase-file" in refused.err
+    code, outlooks = _outlooks(run, made, "--data", "new", "--guard-dir", "guard", "--without-keys")
+    assert (code, set(outlooks.values())) == (1, {"read-only"})
 
 
 def test_backup_of_a_damaged_log_ends_with_1_and_names_the_entry(run: Run, data: Path) -> None:
@@ -55,14 +105,15 @@ def test_backup_of_a_damaged_log_ends_with_1_and_names_the_entry(run: Run, data:
 
 
 def test_backup_and_restore_of_the_newest_state_sign_on(run: Run, data: Path) -> None:
-    made = _backup(run, data, "--with-signing-keys")
-    outlooks = _outlooks(run, made, "--data", "new", "--guard-dir", "guard")
+    made = _backup(run, data, "--with-keys", "--passphrase-file", _passphrase())
+    restore = (made, "--data", "new", "--guard-dir", "guard", "--passphrase-file", _passphrase())
+    outlooks = _outlooks(run, *restore)
     assert outlooks == (0, {"_system": "signs on", "default": "signs on"})
 
 
 def test_restore_without_guards_ends_with_1_until_heads_are_accepted(run: Run, data: Path) -> None:
-    made = _backup(run, data, "--with-signing-keys")
-    code, outlooks = _outlooks(run, made, "--data", "new")
+    made = _backup(run, data)
+    code, outlooks = _outlooks(run, made, "--data", "new", "--keys", data / "keys")
     assert (code, set(outlooks.values())) == (1, {"read-only"})
     accepted = ("--accept-head", "default.note", "--accept-head", "system.note")
     assert _outlooks(run, "--data", "new", *accepted) == (0, {"_system": "signs on", "default": "signs on"})
@@ -79,7 +130,7 @@ def test_restore_of_a_changed_backup_ends_with_1(run: Run, data: Path) -> None:
     made = _backup(run, data)
     file = made / "logs" / "default" / "store.1" / "data.mdb"
     file.write_bytes(file.read_bytes()[:-4096] + bytes(4096))
-    ran = run("restore", made, "--data", "new")
+    ran = run("restore", made, "--data", "new", "--keys", data / "keys")
     assert (ran.code, Path("new").exists()) == (1, False)
     assert "SHA-256 differs" in ran.err
 

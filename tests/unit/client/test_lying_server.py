@@ -904,6 +904,26 @@ def test_answer_about_another_key_than_the_one_to_revoke_is_refused(server: Lyin
         ledger.revoke_key(made.info.key_id)
 
 
+def test_answer_that_does_not_say_that_the_log_is_retired_is_refused(server: LyingServer, ledger: Ledger) -> None:
+    def active(answer: Message) -> None:
+        if isinstance(answer, admin_pb2.RetireLogResponse):
+            answer.log.state = admin_pb2.LOG_STATE_ACTIVE
+
+    server.lie = active
+    with pytest.raises(ContentMismatchError, match="its state is active"):
+        ledger.retire_log("default", reason="moved")
+
+
+def test_last_head_that_the_log_did_not_sign_is_refused(server: LyingServer, ledger: Ledger) -> None:
+    def forged(answer: Message) -> None:
+        if isinstance(answer, admin_pb2.RetireLogResponse):
+            answer.last_head = answer.last_head.replace(b"\n0\n", b"\n7\n")
+
+    server.lie = forged
+    with pytest.raises(ContentMismatchError, match="did not sign"):
+        ledger.retire_log("default", reason="moved")
+
+
 def test_time_of_a_key_beyond_all_calendars_is_refused(server: LyingServer, ledger: Ledger) -> None:
     ledger.create_key("for a test", [Role.WRITER])
 

@@ -135,20 +135,50 @@ def test_a_peer_that_goes_away_in_the_middle_leaves_the_others_served() -> None:
     assert _status(asyncio.run(scenario())) == HTTPStatus.OK
 
 
-def test_connections_above_the_limit_are_closed_at_once_and_those_below_are_served() -> None:
-    async def scenario() -> tuple[bytes, bytes]:
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\n"])
+def test_a_probe_is_answered_however_many_connections_are_held_without_a_whole_request(said: bytes) -> None:
+    async def scenario() -> tuple[bytes, bytes, bytes]:
         http = _pages()
         port = await http.start("127.0.0.1", 0)
-        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MAX_CONNECTIONS)]
-        refused = await _ask(port, _get("/healthz"))
-        silent[0][1].write(_get("/healthz"))
-        served = await silent[0][0].read()
+        silent = []
+        for _ in range(300):
+            silent.append(await asyncio.open_connection("127.0.0.1", port))
+            silent[-1][1].write(said)
+        probed = await _ask(port, _get("/healthz"))
+        given_up = await silent[0][0].read()
+        silent[-1][1].write(_get("/healthz")[len(said) :])
+        kept = await silent[-1][0].read()
         for _, writer in silent:
             await _close(writer)
+        await http.stop()
+        return probed, given_up, kept
+
+    probed, given_up, kept = asyncio.run(scenario())
+
+    assert (_status(probed), given_up, _status(kept)) == (HTTPStatus.OK, b"", HTTPStatus.OK)
+
+
+def test_connections_above_the_limit_are_closed_at_once_where_all_others_wait_for_their_answer() -> None:
+    async def scenario() -> tuple[bytes, list[bytes]]:
+        go_on, asked = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def slow(_headers: Mapping[str, str]) -> HttpAnswer:
+            asked.release()
+            await go_on.wait()
+            return HttpAnswer(HTTPStatus.OK, "text/plain", b"done")
+
+        http = HttpServer({"/slow": slow})
+        port = await http.start("127.0.0.1", 0)
+        answers = [asyncio.create_task(_ask(port, _get("/slow"))) for _ in range(MAX_CONNECTIONS)]
+        for _ in answers:
+            await asked.acquire()
+        refused = await _ask(port, _get("/slow"))
+        go_on.set()
+        served = await asyncio.gather(*answers)
         await http.stop()
         return refused, served
 
     refused, served = asyncio.run(scenario())
 
     assert refused == b""
-    assert _status(served) == HTTPStatus.OK
+    assert {_status(answer) for answer in served} == {HTTPStatus.OK}
