@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ledger.catalogue import category_of, controls_of
 from ledger.events.event import Event, PersonalData
 from ledger.events.flat import to_flat
 from ledger.events.leaf import Leaf
@@ -30,6 +31,19 @@ def receipt_record(verified: VerifiedReceipt) -> dict[str, object]:
 def leaf_record(leaf: Leaf) -> dict[str, object]:
     """Return what a leaf says by itself."""
     return {"recorded_at": format_timestamp(leaf.recorded_at), "principal": leaf.principal.hex()}
+
+
+def derived_record(leaf: Leaf, event: Event | None) -> dict[str, object]:
+    """Return what follows from the action, by the version of the catalogue that the leaf names.
+
+    The category is None where the event is not shown, or that version is not known here.
+    """
+    if event is None:
+        return {"category": None, "controls": []}
+    return {
+        "category": category_of(event.action, leaf.catalogue),
+        "controls": list(controls_of(event.action, leaf.catalogue)),
+    }
 
 
 def flat_event(event: Event | None, personal: PersonalData | None) -> dict[str, object] | None:
