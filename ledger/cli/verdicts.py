@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ledger.catalogue import category_of, controls_of
 from ledger.events.event import Event, PersonalData
 from ledger.events.flat import to_flat
 from ledger.events.leaf import Leaf
@@ -38,6 +37,9 @@ def derived_record(leaf: Leaf, event: Event | None) -> dict[str, object]:
 
     The category is None where the event is not shown, or that version is not known here.
     """
+    # Here, because offline verification shows verdicts too and has no use for it.
+    from ledger.catalogue import category_of, controls_of
+
     if event is None:
         return {"category": None, "controls": []}
     return {
