@@ -9,7 +9,7 @@ import click
 
 from ledger.cli.output import Format, say, write_data, write_record, write_records
 from ledger.cli.settings import Settings, client_options, format_option
-from ledger.cli.verdicts import flat_event, leaf_record
+from ledger.cli.verdicts import derived_record, flat_event, leaf_record
 from ledger.cli.which import Which, entry_options
 from ledger.errors import IncompleteEvidenceError
 
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from ledger.client.values import Entry
 
 # Of a table of several entries.
-_COLUMNS = ("leaf_index", "recorded_at", "leaf_hash", "event_section", "personal_section", "event")
+_COLUMNS = (
+    "leaf_index",
+    "recorded_at",
+    "leaf_hash",
+    "event_section",
+    "personal_section",
+    "category",
+    "controls",
+    "event",
+)
 
 
 @click.command()
@@ -87,6 +96,7 @@ def _record(entry: Entry) -> dict[str, object]:
         "tree_size": entry.head.checkpoint.tree_size,
         "event_section": entry.event_section.state.name.lower(),
         "personal_section": entry.personal_section.state.name.lower(),
+        **derived_record(entry.leaf, entry.event),
         "event": flat_event(entry.event, entry.personal),
         "is_incomplete": entry.is_incomplete,
         "notes": list(entry.notes),

@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "head": ("head", "Show the newest signed head, verified."),
     "prove": ("prove", "Fetch proofs, verified."),
     "verify": ("verify", "Verify proofs, notes, receipts and whole logs, offline."),
+    "action": ("action", "Show the catalogue of actions, and check an action, offline."),
     "log": ("log", "Make and show logs."),
     "key": ("key", "Make, rotate and revoke API keys."),
     "fsck": ("fsck", "Check a data directory."),

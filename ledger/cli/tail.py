@@ -9,7 +9,7 @@ import click
 from ledger.cli.numbers import Number
 from ledger.cli.output import Format, say, write_line, write_record
 from ledger.cli.settings import Settings, client_options
-from ledger.cli.verdicts import flat_event, leaf_record
+from ledger.cli.verdicts import derived_record, flat_event, leaf_record
 from ledger.merkle.ranges import MAX_TREE_SIZE
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def _show(entry: Entry, output_format: Format) -> None:
             **leaf,
             "event_section": entry.event_section.state.name.lower(),
             "personal_section": entry.personal_section.state.name.lower(),
+            **derived_record(entry.leaf, entry.event),
             "event": event,
             "is_incomplete": entry.is_incomplete,
         }

@@ -32,6 +32,22 @@ def leaf_record(leaf: Leaf) -> dict[str, object]:
     return {"recorded_at": format_timestamp(leaf.recorded_at), "principal": leaf.principal.hex()}
 
 
+def derived_record(leaf: Leaf, event: Event | None) -> dict[str, object]:
+    """Return what follows from the action, by the version of the catalogue that the leaf names.
+
+    The category is None where the event is not shown, or that version is not known here.
+    """
+    # Here, because offline verification shows verdicts too and has no use for it.
+    from ledger.catalogue import category_of, controls_of
+
+    if event is None:
+        return {"category": None, "controls": []}
+    return {
+        "category": category_of(event.action, leaf.catalogue),
+        "controls": list(controls_of(event.action, leaf.catalogue)),
+    }
+
+
 def flat_event(event: Event | None, personal: PersonalData | None) -> dict[str, object] | None:
     """Return the event in its flat form; None where it is not shown."""
     return None if event is None else to_flat(event, personal)

@@ -15,6 +15,12 @@ ACTION_MAX_BYTES: Final = 128
 ACTION_PATTERN: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*(?:\.[a-z][a-z0-9]*(?:_[a-z0-9]+)*){1,3}")
 """Two to four segments; to be used with `fullmatch`, because `$` accepts a trailing newline."""
 
+ACTION_RULE: Final = (
+    "it is two to four segments of lower-case letters, digits and single underscores, separated by dots, of at most "
+    f"{ACTION_MAX_BYTES} characters, such as user.role.updated"
+)
+"""The grammar in words."""
+
 CATALOGUE_VERSION: Final = 1
 """Version of the action catalogue that leaves name."""
 

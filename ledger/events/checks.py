@@ -14,7 +14,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
 from ledger.errors import FieldViolation
-from ledger.events.actions import ACTION_MAX_BYTES, RESERVED_ACTION_PREFIX, is_reserved, is_wellformed
+from ledger.events.actions import ACTION_RULE, RESERVED_ACTION_PREFIX, is_reserved, is_wellformed
 from ledger.events.event import (
     ORIGINAL_MAX_BYTES,
     SCHEMA_VERSION,
@@ -244,9 +244,7 @@ def _check_event(checks: _Checks, event: Event) -> None:
     if not is_wellformed(event.action):
         checks.refuse(
             "event.action",
-            f"is {_shown(event.action)} with {len(event.action)} characters; it is two to four segments of lower-case "
-            f"letters, digits and single underscores, separated by dots, of at most {ACTION_MAX_BYTES} characters, "
-            "such as user.role.updated",
+            f"is {_shown(event.action)} with {len(event.action)} characters; {ACTION_RULE}",
         )
     checks.number("event.occurred_at", event.occurred_at, 1, TIME_MAX)
     checks.plain("event.reason_code", event.reason_code)

@@ -6,12 +6,14 @@ import io
 import json
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from google.protobuf.message import Message
 
 from ledger import __version__
+from ledger.cli.verdicts import derived_record
 from ledger.errors import (
     FilePermissionsError,
     InvalidCredentialsError,
@@ -20,6 +22,8 @@ from ledger.errors import (
     PermissionMissingError,
     StorageFormatError,
 )
+from ledger.events.event import Event
+from ledger.events.leaf import Leaf
 from ledger.evidence import parse_proofs, parse_receipt
 from ledger.notes import open_checkpoint
 from ledger.v1 import ledger_pb2, proof_pb2
@@ -523,6 +527,26 @@ def test_several_entries_are_shown_by_their_indexes(server: LyingServer, run: Ru
     assert [line.split()[0] for line in table.out.splitlines()] == ["LEAF", "2", "0"]
     assert run("get", "2", "0", "--original").code == 2
     assert run("get", "2", "9").code == 3
+
+
+@pytest.mark.usefixtures("server")
+def test_category_and_controls_are_shown_beside_the_event(run: Run) -> None:
+    for action in ("user.role.removed", "project.deleted"):
+        assert run("append", action).code == 0
+    expected = [("authorization", ["CC6.3"]), ("other", [])]
+
+    for command in (("get", "0", "1"), ("tail", "--no-follow")):
+        lines = run(*command, "--format", "ndjson").out.splitlines()
+        assert [(shown["category"], shown["controls"]) for shown in map(json.loads, lines)] == expected
+
+
+def test_nothing_is_derived_from_a_version_of_the_catalogue_that_is_not_known() -> None:
+    leaf = Leaf(recorded_at=1, principal=b"p" * 16, catalogue=2, previous=b"h" * 32, event_commitment=b"c" * 32)
+    event = Event(event_id="id", action="user.created", occurred_at=1)
+
+    assert derived_record(leaf, event) == {"category": None, "controls": []}
+    assert derived_record(replace(leaf, catalogue=1), event) == {"category": "administrative", "controls": ["CC6.2"]}
+    assert derived_record(replace(leaf, catalogue=1), None) == {"category": None, "controls": []}
 
 
 @pytest.mark.usefixtures("server")
