@@ -516,14 +516,17 @@ class _LmdbReader:
     @_mapped
     def hashes(self, positions: Sequence[int]) -> list[bytes]:
         get, table = self._transaction.get, self._tables[layout.HASHES_TABLE]
-        chunks: dict[int, bytes] = {}
+        # One chunk at a time: who asks for many positions asks in their order. The copies of a thousand chunks, kept to
+        # the end, would be pages that the kernel has to give and take for every call.
+        number: int | None = None
+        chunk = b""
         hashes = []
         for position in positions:
-            number, slot = divmod(position, layout.HASHES_PER_CHUNK)
-            chunk = chunks.get(number)
-            if chunk is None:
-                chunk = chunks[number] = get(layout.encode_index(number), b"", db=table)
-            value = chunk[slot * layout.HASH_SIZE : (slot + 1) * layout.HASH_SIZE]
+            needed, slot = divmod(position, layout.HASHES_PER_CHUNK)
+            if needed != number:
+                number, chunk = needed, get(layout.encode_index(needed), b"", table)
+            begin = slot * layout.HASH_SIZE
+            value = chunk[begin : begin + layout.HASH_SIZE]
             if len(value) != layout.HASH_SIZE:
                 raise CorruptionError(f"the hash at position {position} is not stored")
             hashes.append(value)
