@@ -83,8 +83,9 @@ def stored_parts(nodes: Sequence[LeafRange]) -> tuple[list[int], list[int]]:
             positions.extend(stored_index(level, index) for level, index in parts)
             lengths.append(len(parts))
         else:
-            # `stored_index` in place, because nearly all nodes of a proof are perfect and this is most of its time.
-            positions.append(2 * (end - 1) - (end - 1).bit_count() + leaf_count.bit_length() - 1)
+            # `stored_index` without the level, because nearly all nodes of a proof are perfect and this is most of its
+            # time: the last leaf's index has the ones of `begin`, and one more for each level.
+            positions.append(2 * (end - 1) - begin.bit_count())
             lengths.append(1)
     return positions, lengths
 
@@ -169,12 +170,28 @@ def uncovered_subtrees(leaf_indexes: Sequence[int], tree_size: int) -> list[Leaf
         begin, end, low, high = stack.pop()
         if low == high:
             subtrees.append((begin, end))
+        elif high - low == 1:
+            subtrees += _around(leaf_indexes[low], begin, end)
         elif high - low < end - begin:
             middle = begin + split_point(end - begin)
             cut = bisect_left(leaf_indexes, middle, low, high)
             stack.append((middle, end, cut, high))
             stack.append((begin, middle, low, cut))
     return subtrees
+
+
+def _around(leaf_index: int, begin: int, end: int) -> list[LeafRange]:
+    """Return the siblings on the way to a leaf from the node above the leaves [begin, end), left to right."""
+    left, right = [], []
+    while end - begin > 1:
+        middle = begin + split_point(end - begin)
+        if leaf_index < middle:
+            right.append((middle, end))
+            end = middle
+        else:
+            left.append((begin, middle))
+            begin = middle
+    return left + right[::-1]
 
 
 # How many hashes a proof has, without walking the tree
