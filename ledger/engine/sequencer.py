@@ -179,9 +179,13 @@ class Sequencer:
         group = Group(recorded_at, CATALOGUE_VERSION, self._random)
         answers: list[AdmittedRequest | LedgerError] = []
         known = self._known_ids(transaction, requests)
+        retired = self._retired(transaction)
         for request in requests:
             try:
-                answers.append(self._decide(transaction, request, group, known))
+                answers.append(self._decide(transaction, request, group, known, retired))
+                if isinstance(request, AdminRequest):
+                    # It may have been the retirement.
+                    retired = self._retired(transaction)
             except StorageError:
                 # A look-up that failed is no answer, and what it leaves undone must not be committed.
                 raise
@@ -198,7 +202,12 @@ class Sequencer:
                     self._watch.confirm()
 
     def _decide(
-        self, transaction: WriteTransaction, request: Request, group: Group, known: dict[bytes, int]
+        self,
+        transaction: WriteTransaction,
+        request: Request,
+        group: Group,
+        known: dict[bytes, int],
+        retired: LogRetiredError | None,
     ) -> AdmittedRequest:
         if request.deadline is not None and self._clock.boottime_us() >= request.deadline:
             raise DeadlinePassedError(
@@ -207,9 +216,8 @@ class Sequencer:
             )
         self._check_credential(transaction, request, group.recorded_at)
         if isinstance(request, AppendRequest):
-            retired = read_retirement(transaction.record, self._name)
             if retired is not None:
-                return group.admit_known(transaction, request, known, _retired(self._name, retired.reason))
+                return group.admit_known(transaction, request, known, another(retired))
             return group.admit(transaction, request, known)
         if request.precondition is not None:
             request.precondition(transaction)
@@ -220,6 +228,17 @@ class Sequencer:
             for name, value in fold(event, group.recorded_at, transaction.record).items():
                 transaction.put_record(name, value)
         return admitted
+
+    def _retired(self, transaction: ReadTransaction) -> LogRetiredError | None:
+        """Return why the log takes no events any more; None where it does."""
+        retirement = read_retirement(transaction.record, self._name)
+        if retirement is None:
+            return None
+        return LogRetiredError(
+            f"the log {self._name} is retired and takes no events any more: {retirement.reason}; nothing was appended",
+            hint="append to the log that goes on from it; `logproof log create NEW --continues NOTE` makes one",
+            metadata={"log": self._name},
+        )
 
     def _check_credential(self, transaction: ReadTransaction, request: Request, now_us: int) -> None:
         """Look the credential up again, so that no entry of a key follows its revocation."""
@@ -287,14 +306,6 @@ def _reused_ids(requests: Sequence[Request], decisions: Sequence[AdmittedRequest
         elif isinstance(decision, BatchConflictError):
             found[request.key_id] += len(decision.problems)
     return found
-
-
-def _retired(log: str, reason: str) -> LogRetiredError:
-    return LogRetiredError(
-        f"the log {log} is retired and takes no events any more: {reason}; nothing was appended",
-        hint="append to the log that goes on from it; `logproof log create NEW --continues NOTE` makes one",
-        metadata={"log": log},
-    )
 
 
 def require_head(transaction: ReadTransaction) -> HeadRecord:
