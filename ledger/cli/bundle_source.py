@@ -65,15 +65,10 @@ class _Directory:
         for folder in ("", *sorted(_FOLDERS)):
             if folder and not (self._path / folder).exists():
                 continue
-            for item in os.scandir(self._path / folder):
-                name = f"{folder}/{item.name}" if folder else item.name
-                if item.is_dir(follow_symlinks=False) and name in _FOLDERS:
-                    continue
-                if not item.is_file(follow_symlinks=False):
-                    raise MalformedError(f"{name[:80]!a} in the bundle is neither a file nor one of its directories")
-                found[name] = item.stat(follow_symlinks=False).st_size
-                if len(found) > MAX_FILES:
-                    raise MalformedError(f"the bundle has more than {MAX_FILES} files")
+            with os.scandir(self._path / folder) as items:
+                found |= dict(_look_at(item, folder) for item in items if not _is_folder(item, folder))
+            if len(found) > MAX_FILES:
+                raise MalformedError(f"the bundle has more than {MAX_FILES} files")
         return found
 
     def read(self, name: str) -> Iterator[bytes]:
@@ -84,3 +79,14 @@ class _Directory:
                 raise MalformedError(f"{name} in the bundle is no file")
             while chunk := file.read(_CHUNK):
                 yield chunk
+
+
+def _is_folder(item: os.DirEntry[str], folder: str) -> bool:
+    return not folder and item.name in _FOLDERS and item.is_dir(follow_symlinks=False)
+
+
+def _look_at(item: os.DirEntry[str], folder: str) -> tuple[str, int]:
+    name = f"{folder}/{item.name}" if folder else item.name
+    if not item.is_file(follow_symlinks=False):
+        raise MalformedError(f"{name[:80]!a} in the bundle is neither a file nor one of its directories")
+    return name, item.stat(follow_symlinks=False).st_size

@@ -729,16 +729,16 @@ class Directory:
         for folder in FOLDERS:
             if folder and not os.path.lexists(os.path.join(path, folder)):
                 continue
-            for item in os.scandir(os.path.join(path, folder)):
-                name = folder + "/" + item.name if folder else item.name
-                if item.is_dir(follow_symlinks=False) and name in FOLDERS:
-                    continue
-                require(
-                    item.is_file(follow_symlinks=False),
-                    "%s is neither a file nor a directory of a bundle" % ascii(name),
-                )
-                self.sizes[name] = item.stat(follow_symlinks=False).st_size
-                require(len(self.sizes) <= MAX_FILES, "the bundle has too many files")
+            with os.scandir(os.path.join(path, folder)) as items:
+                for item in items:
+                    if not folder and item.name in FOLDERS and item.is_dir(follow_symlinks=False):
+                        continue
+                    name = folder + "/" + item.name if folder else item.name
+                    require(
+                        item.is_file(follow_symlinks=False), ascii(name) + " is neither a file nor a known directory"
+                    )
+                    self.sizes[name] = item.stat(follow_symlinks=False).st_size
+                    require(len(self.sizes) <= MAX_FILES, "the bundle has too many files")
 
     def read(self, name):
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
