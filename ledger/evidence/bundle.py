@@ -4,7 +4,7 @@ A bundle is verified in one pass over its files and in memory that does not grow
 every file is listed and hashed, every entry leads to the signed root with none left out, every section is the one that
 its leaf commits to, and every row says what its sections say; what was not looked at is named, and never passed.
 
-Source: docs/formats.md section 15.
+Source: docs/formats.md section 18.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ledger.errors import ContentMismatchError, ForkError, InvalidProofError, MalformedError
+from ledger.errors import (
+    ContentMismatchError,
+    EventTooLargeError,
+    ForkError,
+    InvalidEventError,
+    InvalidProofError,
+    MalformedError,
+)
 from ledger.events.commitments import commit_event, commit_personal
 from ledger.events.leaf import Leaf, decode_leaf, genesis_hash
 from ledger.evidence.bundle_format import (
@@ -122,11 +129,11 @@ def verify_bundle(
 
     Raises:
         MalformedError: A file does not have its form, is missing, or is not in the manifest.
-        ContentMismatchError: A file, an entry, a section or a row is not what it is said to be.
+        ContentMismatchError: A file, an entry, a section or a row is not what it is said to be, or a section breaks the
+            strict-bytes rule.
         InvalidSignatureError: The log did not sign a checkpoint.
         WrongOriginError: A checkpoint is of another log.
         InvalidProofError: Entries, receipts or heads are not proven.
-        InvalidEventError: A section breaks the strict-bytes rule.
         ForkError: Two signed heads of one size have different roots.
         RollbackError: The bundle's head is older than the trusted one.
     """
@@ -364,8 +371,8 @@ class _Entries:
             leaf_hash = self._follow(index, entry.leaf, leaf)
             self._check_time(leaf)
             self._verify_sections(entry, leaf)
-            if rows is not None and next(rows, None) != format_row(entry, leaf)[:-1]:
-                raise ContentMismatchError(f"the row of entry {index} does not say what was committed")
+            if rows is not None:
+                _compare_row(next(rows, None), entry, leaf)
             self._verify_receipt(receipts, entry, leaf_hash)
             hashes.append(leaf_hash)
             index += 1
@@ -458,6 +465,15 @@ class _Entries:
         if receipt != shown:
             raise ContentMismatchError(f"{name} shows something else than the entry and the end checkpoint")
         self._inclusion.verify(leaf_hash, entry.leaf_index, receipt.hashes)
+
+
+def _compare_row(row: bytes | None, entry: EntryLine, leaf: Leaf) -> None:
+    try:
+        committed = format_row(entry, leaf)
+    except (InvalidEventError, EventTooLargeError) as error:
+        raise ContentMismatchError(f"a section of entry {entry.leaf_index} cannot be read: {error.message}") from error
+    if row != committed[:-1]:
+        raise ContentMismatchError(f"the row of entry {entry.leaf_index} does not say what was committed")
 
 
 def _missing(manifest: Manifest) -> Iterator[str]:

@@ -3,7 +3,7 @@
 The rule that must not break: only the names of this page are read, so that no name can lead anywhere else; and the
 manifest is an inventory that nobody signed, so nothing in it counts until hashes that lead to a signed head say so.
 
-Source: docs/formats.md section 15.
+Source: docs/formats.md section 18.
 """
 
 from __future__ import annotations

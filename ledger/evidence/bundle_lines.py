@@ -3,7 +3,7 @@
 An entry's line has one form, and so has the row that follows from it. The rule that must not break: a row is compared
 byte for byte with the one that follows from the committed sections, so what people read is what was committed.
 
-Source: docs/formats.md section 15.
+Source: docs/formats.md section 18.
 """
 
 from __future__ import annotations

@@ -5,22 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import random
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ledger.events.codec import encode_sections
 from ledger.events.event import Actor, Event, FieldChange, MetadataEntry, PersonalData, Target
-from ledger.events.leaf import decode_leaf
+from ledger.events.leaf import CosignedHead, decode_leaf, encode_leaf
 from ledger.evidence import ConsistencyClaim, Section, format_proofs
 from ledger.evidence.bundle_format import MANIFEST, STATES, Manifest, Period, format_manifest
 from ledger.evidence.bundle_lines import EntryLine, format_entry, format_row
 from ledger.evidence.bundle_zip import DEFLATED, ZipMember, directory, local_header
 from ledger.evidence.receipts import Receipt, make_receipt
-from ledger.merkle import CompactRange, prove_range
+from ledger.merkle import CompactRange, hash_leaf, prove_range
 from ledger.notes import Checkpoint, format_verifier_key, sign_checkpoint
 from ledger.notes.encoding import encode_base64
 from tests.support.sample_log import FIRST_RECORDED_AT, SampleLog
@@ -78,6 +79,7 @@ def make_bundle(
     period: Period | None = None,
     receipts: tuple[int, ...] = (7,),
     withheld: tuple[int, ...] = (),
+    rows: bytes | None = None,
 ) -> Files:
     """Return the files of a good bundle."""
     size = len(log.leaves)
@@ -112,7 +114,9 @@ def make_bundle(
     files["proofs/range.json"] = to_json(range_proof)
     lines = [_line(log, index, personal=personal, withheld=index in withheld) for index in range(begin, end)]
     files["entries.ndjson"] = b"".join(map(format_entry, lines))
-    files["events.ndjson"] = b"".join(format_row(line, decode_leaf(line.leaf)) for line in lines)
+    if rows is None:
+        rows = b"".join(format_row(line, decode_leaf(line.leaf)) for line in lines)
+    files["events.ndjson"] = rows
     for index in receipts:
         line = _line(log, index, personal=personal, withheld=index in withheld)
         receipt = Receipt(index, tuple(log.inclusion(index)), log.note(), line.leaf, line.event, line.personal)
@@ -216,6 +220,7 @@ def corpus() -> Iterator[Case]:
     for name, files in _changed(log, good):
         yield Case(name, files, key)
     yield from _heads(log, key, good)
+    yield from _lying_logs(key)
     for name, zipped in _zips(good):
         yield Case(f"zip: {name}", None, key, zipped=zipped)
 
@@ -234,12 +239,64 @@ def _good(log: SampleLog, key: str, good: Files) -> Iterator[Case]:
     period = Period(first + 5_000_000 - 1, first + 14_000_000)
     yield Case("period", make_bundle(log, period=period), key, 0, level=pinned)
     yield Case("withheld", make_bundle(log, withheld=(7,)), key, 3, level=f"{pinned}; incomplete")
+    open_period = make_bundle(log, BEGIN, SIZE, period=Period(first + 5_000_000, first + 99_000_000))
+    yield Case("period that is not over", open_period, key, 0, level=pinned)
+    newer = sample_log()
+    newer.append(b"\x08\x02\xfa\x01\x01x", b"\x08\x05")
+    newer.append(newer.sections[0][0].content, b"\x08\x03\x10\x01", cosigned_head=CosignedHead(5, b"r" * 32, 1))
+    yield Case("newer schema", make_bundle(newer, BEGIN, SIZE + 2), key, 0, level=pinned)
     changed = {**good, "events.ndjson": good["events.ndjson"].replace(b"user_1", b"user_2")}
     yield Case("changed rows, quick", listed(changed), key, 0, level=f"{pinned}; rows not compared", quick=True)
     for size in (1, 2, 3, 8, 20):
-        for begin, end in ((0, size), (size - 1, size), (size // 2, size // 2 + 1), (0, 1)):
+        for begin, end in sorted({(0, size), (size - 1, size), (size // 2, size // 2 + 1), (0, 1)}):
             files = make_bundle(sample_log(size), begin, end, since=None, receipts=())
             yield Case(f"[{begin}, {end}) of {size}", files, key, 0, level=pinned)
+
+
+def _lying_logs(key: str) -> Iterator[Case]:
+    """Yield what only a log that lies would sign: what is refused without anything being changed afterwards."""
+    sections = sample_log(2).sections
+    event = sections[0][0].content
+    for what, lie in {
+        "chain broken": {"previous": b"p" * 32},
+        "cosigned head above its index": {"cosigned_head": CosignedHead(99, b"r" * 32, 1)},
+    }.items():
+        log = sample_log(8)
+        log.append(event, **lie)  # type: ignore[arg-type]
+        yield Case(f"lie: {what}", make_bundle(log, 0, 9, since=None, receipts=()), key)
+        log.append(event)
+        yield Case(
+            f"lie before the range: {what}",
+            make_bundle(log, 9, 10, since=None, receipts=()),
+            key,
+            1 if ("head" in what) else 0,
+            level="" if "head" in what else "pinned key",
+        )
+    log = sample_log(8)
+    log.append(event)
+    log.leaves[-1] = encode_leaf(replace(decode_leaf(log.leaves[-1]), recorded_at=1))
+    log.leaf_hashes[-1] = hash_leaf(log.leaves[-1])
+    yield Case("lie: time goes back", make_bundle(log, 0, 9, since=None, receipts=()), key)
+    for what, content in {
+        "too large": b"\x08\x01\x12" + bytes([0x80, 0x80, 2]) + b"x" * 32768,
+        "unknown field": b"\x08\x01\xfa\x01\x01x",
+        "field twice": b"\x08\x01\x08\x01",
+        "default written": b"\x08\x01\x12\x00",
+        "not UTF-8": b"\x08\x01\x12\x01\xff",
+        "cut off": b"\x08\x01\x12\x05x",
+        "no schema": b"\x12\x01x",
+        "long number": b"\x88\x00\x01",
+        "schema 128": b"\x08\x80\x01",
+    }.items():
+        log = sample_log(3)
+        log.append(content)
+        files = make_bundle(log, 0, 3, since=None, receipts=())
+        whole = make_bundle(log, 0, 4, since=None, receipts=(), rows=files["events.ndjson"] + b"{}\n")
+        yield Case(f"lie: {what}", whole, key)
+    empty = Checkpoint("log.example/sample", 0, b"e" * 32)
+    files = make_bundle(sample_log(0), 0, 0, since=None, receipts=())
+    note = sign_checkpoint(empty, sample_log(0).signer)
+    yield Case("lie: other empty root", listed({**files, "checkpoints/end.note": note}), key)
 
 
 def _changed(log: SampleLog, good: Files) -> Iterator[tuple[str, Files]]:
@@ -282,7 +339,7 @@ def _lines(good: Files) -> Iterator[tuple[str, Files]]:
             "carriage return": [lines[0][:-1] + b"\r\n", *lines[1:]],
             "empty line": [b"\n", *lines],
             "space": [lines[0].replace(b":", b": ", 1), *lines[1:]],
-            "huge line": [b"x" * 2_000_000 + b"\n", *lines],
+            "huge line": [random.Random(1).randbytes(1_000_000).hex().encode() + b"\n", *lines],
             "none": [],
         }
         for what, changed in changes.items():
@@ -411,6 +468,8 @@ def _proofs(log: SampleLog, good: Files) -> Iterator[tuple[str, Files]]:
         "hash short": {"proof": [proof["proof"][0][:-2], *proof["proof"][1:]]},
         "hash in capitals": {"proof": [text.upper() for text in proof["proof"]]},
         "proof is text": {"proof": "x"},
+        "hash no hex": {"proof": ["zz" * 32, *proof["proof"][1:]]},
+        "hash is a number": {"proof": [1, *proof["proof"][1:]]},
         "many hashes": {"proof": ["00" * 32] * 1000},
         "more": {"more": 1},
     }
@@ -456,6 +515,17 @@ def _heads(log: SampleLog, key: str, good: Files) -> Iterator[Case]:
     yield Case("other key pinned", good, stranger_key)
     yield Case("other key in the bundle", listed({**good, "keys/log.vkey": f"{stranger_key}\n".encode()}), key)
     yield Case("other log", make_bundle(stranger), key)
+    own = good["keys/log.vkey"]
+    for what, text in {
+        "not UTF-8": b"\xff" + own,
+        "with a space": own.replace(b"\n", b" \n"),
+        "without its newline": own[:-1],
+        "with two newlines": own + b"\n",
+        "of another id": own.replace(b"+ed92", b"+ed93"),
+        "of a witness": own.replace(b"+AQ", b"+BA"),
+    }.items():
+        yield Case(f"key {what}", listed({**good, "keys/log.vkey": text}), key)
+        yield Case(f"key {what}, unpinned", listed({**good, "keys/log.vkey": text}), "")
     for what, note in {
         "unsigned": unsigned,
         "of another key": foreign,
@@ -513,6 +583,18 @@ def _zips(good: Files) -> Iterator[tuple[str, bytes]]:
     both[6] ^= 1
     both[central + 8] ^= 1
     yield "encrypted", bytes(both)
+    method = bytearray(whole)
+    method[8] = method[central + 10] = 9
+    yield "other method", bytes(method)
+    cut = bytearray(whole)
+    cut[end + 10] = cut[end + 8] = cut[end + 8] + 1
+    yield "one more file than there is", bytes(cut)
+    larger = bytearray(whole)
+    larger[22] = larger[central + 24] = larger[22] + 1
+    yield "other unpacked size", bytes(larger)
+    checksum = bytearray(whole)
+    checksum[14] = checksum[central + 16] = checksum[14] ^ 1
+    yield "other checksum", bytes(checksum)
     yield "other order", to_zip(good, order=lambda names: sorted(names, reverse=True))
     yield "one twice", to_zip(good, order=lambda names: sorted([*names, "VERIFY.md"]))
     yield "deflated data damaged", whole[:60] + bytes([whole[60] ^ 0xFF]) + whole[61:]

@@ -11,7 +11,7 @@ checkpoint that you kept from earlier. --quick checks hashes and proofs, and doe
 The first line of the output names what the verdict rests on. Exit codes: 0 good, 1 failed, 2 usage or bad input,
 3 incomplete, or below the level that --require names, 6 the log signed two histories: keep both notes.
 
-Written from docs/formats.md of the project; "section 15" below is its section 15. The rule that must not break: what
+Written from docs/formats.md of the project; "section 18" below is its section 18. The rule that must not break: what
 verifies returns, or raises; there is no result that could be overlooked.
 """
 
@@ -599,7 +599,7 @@ def read_section(kind, data):
         raise
 
 
-# Rows (section 15.4)
+# Rows (section 18.4)
 
 FLAT = [
     (key, path.split("."))
@@ -702,7 +702,7 @@ def make_row(index, recorded_at, principal, event, event_state, personal, person
     return to_json(row).encode()
 
 
-# Files (sections 15.1 and 15.2)
+# Files (sections 18.1 and 18.2)
 
 ALWAYS = {
     "manifest.json", "keys/log.vkey", "checkpoints/end.note", "proofs/range.json", "entries.ndjson", "events.ndjson",
@@ -905,7 +905,7 @@ class Bundle:
         require(not rest, "%s has a line of more than %d bytes, or does not end in a newline" % (name, limit))
 
 
-# The verification (section 15.5)
+# The verification (section 18.5)
 
 
 def read_key(bundle, pinned):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import zlib
 
 import pytest
@@ -11,7 +12,7 @@ from ledger.errors import ForkError, InvalidProofError, LedgerError, MalformedEr
 from ledger.evidence import bundle_zip
 from ledger.evidence.bundle import BundleSource, verify_bundle
 from ledger.evidence.bundle_format import MAX_FILE_BYTES, check_file_size, format_manifest, parse_manifest
-from ledger.evidence.bundle_zip import STORED, ZipMember, directory, fits_ratio, local_header, read_directory
+from ledger.evidence.bundle_zip import DEFLATED, STORED, ZipMember, directory, fits_ratio, local_header, read_directory
 from ledger.merkle import RangeVerifier, hash_leaf
 from ledger.notes import Ed25519Verifier, parse_verifier_key
 from tests.support.bundles import SIZE, Case, corpus, make_bundle, sample_log, to_zip
@@ -69,11 +70,12 @@ def test_progress_is_told_and_whole_range_is_counted() -> None:
     told: list[int] = []
     log = sample_log(1100)
 
-    verified = verify_bundle(
-        open_zip(to_zip(make_bundle(log, 0, 1100, since=None))), log.verifier, progress=told.append
-    )
+    data = to_zip(make_bundle(log, 0, 1100, since=None))
+    verified = verify_bundle(open_zip(data), log.verifier, progress=told.append)
 
     assert told == [1024]
+    assert verify_bundle(open_zip(data), log.verifier) == verified
+    assert len(verified.fingerprint) == 64
     assert verified.manifest.sections["event"]["shown"] == 1100
 
 
@@ -96,13 +98,20 @@ def test_stored_files_of_a_zip_are_read() -> None:
     "added", [{"size": -1}, {"size": 1}, {"crc": 1}, {"packed": -1}, {"packed": 1}, {"packed": 300_000}], ids=str
 )
 def test_file_that_unpacks_to_something_else_is_refused(added: dict[str, int]) -> None:
-    whole = to_zip({"VERIFY.md": bytes(range(256)) * 4000}) + bytes(400_000)
+    whole = to_zip({"VERIFY.md": random.Random(1).randbytes(600_000)}) + bytes(400_000)
     members = read_directory(lambda offset, size: whole[:-400_000][offset : offset + size], len(whole) - 400_000)
     member = members["VERIFY.md"]
     member = member._replace(**{name: getattr(member, name) + more for name, more in added.items()})
 
     with pytest.raises(MalformedError):
         b"".join(bundle_zip.read_member(lambda offset, size: whole[offset : offset + size], member))
+
+
+def test_file_that_is_not_deflated_is_refused() -> None:
+    member = ZipMember("VERIFY.md", DEFLATED, 0, 100, 100, 0)
+
+    with pytest.raises(MalformedError, match="does not unpack"):
+        b"".join(bundle_zip.read_member(lambda _offset, size: b"\xff" * size, member))
 
 
 def test_wild_ratio_is_told() -> None:
