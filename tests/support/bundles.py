@@ -265,13 +265,12 @@ def _lying_logs(key: str) -> Iterator[Case]:
         log.append(event, **lie)  # type: ignore[arg-type]
         yield Case(f"lie: {what}", make_bundle(log, 0, 9, since=None, receipts=()), key)
         log.append(event)
-        yield Case(
-            f"lie before the range: {what}",
-            make_bundle(log, 9, 10, since=None, receipts=()),
-            key,
-            1 if ("head" in what) else 0,
-            level="" if "head" in what else "pinned key",
-        )
+        # Which entry came before the neighbour is not in the bundle, so there the chain cannot be followed.
+        before = make_bundle(log, 9, 10, since=None, receipts=())
+        if "chain" in what:
+            yield Case(f"lie before the range: {what}", before, key, 0, level="pinned key, tail unproven")
+        else:
+            yield Case(f"lie before the range: {what}", before, key)
     log = sample_log(8)
     log.append(event)
     log.leaves[-1] = encode_leaf(replace(decode_leaf(log.leaves[-1]), recorded_at=1))
