@@ -6,6 +6,8 @@ from ledger.events.event import Event, PersonalData
 from ledger.events.flat import to_flat
 from ledger.events.leaf import Leaf
 from ledger.events.timestamps import format_timestamp
+from ledger.evidence.bundle import VerifiedBundle
+from ledger.evidence.levels import Level
 from ledger.evidence.receipts import VerifiedReceipt
 
 
@@ -25,6 +27,40 @@ def receipt_record(verified: VerifiedReceipt) -> dict[str, object]:
         "event": flat_event(verified.event, verified.personal),
         "notes": [note for note in verified.notes if note not in said],
     }
+
+
+def bundle_record(verified: VerifiedBundle) -> dict[str, object]:
+    """Return what a verified bundle says."""
+    manifest = verified.manifest
+    period = manifest.period
+    times = (None, None) if period is None else (period.begin, period.end)
+    begin, end = (None if time is None else format_timestamp(time) for time in times)
+    return {
+        "verified": "bundle",
+        "verdict": "incomplete" if verified.missing else "verified",
+        "origin": manifest.origin,
+        "key_fingerprint": verified.fingerprint,
+        "begin": manifest.begin,
+        "end": manifest.end,
+        "entries": manifest.end - manifest.begin,
+        "period": None if period is None else {"from": begin, "to": end},
+        "tree_size": verified.checkpoint.tree_size,
+        "root_hash": verified.checkpoint.root_hash.hex(),
+        "rows_compared": verified.rows_compared,
+        "sections": manifest.sections,
+        "receipts": verified.receipts,
+        "notes": [*verified.missing, *verified.notes],
+    }
+
+
+def bundle_remarks(verified: VerifiedBundle) -> str:
+    """Return what the first line of a verdict says beside its level."""
+    remarks = [f"; key fingerprint {verified.fingerprint}"] if verified.level is Level.UNPINNED else []
+    if verified.missing:
+        remarks.append("; incomplete")
+    if not verified.rows_compared:
+        remarks.append("; rows not compared")
+    return "".join(remarks)
 
 
 def leaf_record(leaf: Leaf) -> dict[str, object]:

@@ -332,6 +332,22 @@ class Reading(Session):
         hashes = self._verify_range(begin, leaf_hashes, head)
         return RangeProof(begin, tuple(leaf_hashes), hashes, head)
 
+    def range_hashes(self, begin: int, end: int, tree_size: int) -> tuple[bytes, ...]:
+        """Return what the server says proves a range, verified by nobody yet: for a `RangeVerifier` of the caller's.
+
+        Args:
+            begin: First index.
+            end: Index after the last, above `begin`.
+            tree_size: Tree size that the proof leads to.
+
+        Raises:
+            IndexBeyondTreeError: The range or the size is beyond the tree.
+            LedgerError: The server refused, or could not be reached in time.
+        """
+        request = ledger_pb2.GetRangeProofRequest(log=self.log, begin=begin, end=end, tree_size=tree_size)
+        response = self._connection.call(lambda stubs: stubs.ledger.GetRangeProof, request)
+        return tuple(response.range_proof.hashes)
+
     def verify_entry(self, leaf_index: int | None = None, *, event_id: str | None = None) -> ServerVerdict:
         """Have the server verify an entry from its stored bytes, and return what it says.
 
@@ -380,11 +396,7 @@ class Reading(Session):
         return head if tree_size else self.mark_stale(head, trusted_size), hashes
 
     def _verify_range(self, begin: int, leaf_hashes: Sequence[bytes], head: Head) -> tuple[bytes, ...]:
-        request = ledger_pb2.GetRangeProofRequest(
-            log=self.log, begin=begin, end=begin + len(leaf_hashes), tree_size=head.checkpoint.tree_size
-        )
-        response = self._connection.call(lambda stubs: stubs.ledger.GetRangeProof, request)
-        hashes = tuple(response.range_proof.hashes)
+        hashes = self.range_hashes(begin, begin + len(leaf_hashes), head.checkpoint.tree_size)
         verify_range(begin, leaf_hashes, head.checkpoint.tree_size, head.checkpoint.root_hash, hashes)
         return hashes
 

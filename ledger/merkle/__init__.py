@@ -20,6 +20,7 @@ from ledger.merkle.proofs import (
     prove_range,
     tree_root,
 )
+from ledger.merkle.range_stream import RangeVerifier
 from ledger.merkle.ranges import (
     MAX_TREE_SIZE,
     leaf_of_stored_index,
@@ -53,6 +54,7 @@ __all__ = [
     "CompactRange",
     "InclusionVerifier",
     "NodeReader",
+    "RangeVerifier",
     "Tile",
     "entries_path",
     "entry_bundles_at",
