@@ -44,6 +44,9 @@ from ledger.events.timestamps import format_timestamp, parse_timestamp
 
 _SHOWN: Final = 80
 _HEX: Final = re.compile("(?:[0-9a-f]{2})*")
+# Where the value of each flat key stands: the message, the field's name in it, and the field.
+_PLACES: Final = tuple((key, *path.rpartition(".")[::2], FIELDS[path]) for key, path in FLAT_FIELDS.items())
+_PARENTS: Final = tuple(dict.fromkeys(parent for _, parent, _, _ in _PLACES))
 _JSON_NAMES: Final[Mapping[type, str]] = {
     str: "text",
     bool: "true or false",
@@ -92,23 +95,21 @@ def to_flat(event: Event, personal: PersonalData | None = None) -> dict[str, obj
         event: The event; not necessarily within the limits.
         personal: Its personal data; None where there is none, or where it must not be shown.
     """
-    sections: dict[str, object] = {"event": event, "personal": personal}
     flat: dict[str, object] = {}
-    for key, path in FLAT_FIELDS.items():
-        value = _value_at(sections, path)
+    # The message that a field stands in is looked up once for all its fields: most of an event is absent.
+    messages: dict[str, object] = {"event": event, "personal": personal}
+    for parent in _PARENTS:
+        section, _, name = parent.partition(".")
+        if name:
+            messages[parent] = getattr(messages[section], name, None)
+    for key, parent, name, field in _PLACES:
+        message = messages[parent]
+        value = None if message is None else getattr(message, name)
         if value:
-            flat[key] = _to_json(FIELDS[path], value)
+            flat[key] = value if type(value) is str else _to_json(field, value)
     time_has_text = 0 <= event.occurred_at <= TIME_MAX
     flat["timestamp"] = format_timestamp(event.occurred_at) if time_has_text else event.occurred_at
     return flat | _flat_targets(event, personal) | _flat_rest(event, personal)
-
-
-def _value_at(sections: Mapping[str, object], path: str) -> object:
-    section, *names = path.split(".")
-    value: object = sections[section]
-    for name in names:
-        value = getattr(value, name, None)
-    return value
 
 
 def _to_json(field: Field, value: object) -> object:
