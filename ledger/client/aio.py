@@ -244,6 +244,7 @@ class AsyncLedger:
     prove_many = _in_thread(Client.prove_many)
     prove_consistency = _in_thread(Client.prove_consistency)
     prove_range = _in_thread(Client.prove_range)
+    range_hashes = _in_thread(Client.range_hashes)
     verify_entry = _in_thread(Client.verify_entry)
     server_info = _in_thread(Client.server_info)
     create_log = _in_thread(Client.create_log)
