@@ -719,6 +719,7 @@ _INTERNAL = {
     "open_history",
     "prepare",
     "prove_heads",
+    "range_hashes",
     "read_batches",
     "receipt_of",
     "seconds_left",
