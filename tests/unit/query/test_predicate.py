@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from ledger.events.event import Actor, Event, FieldChange, MetadataEntry, Original, Outcome, PersonalData, Target
+from ledger.events.event import (
+    Actor,
+    Authentication,
+    Event,
+    FieldChange,
+    MetadataEntry,
+    Original,
+    Outcome,
+    PersonalData,
+    Target,
+    Truth,
+)
 from ledger.query import Node, Predicate, QueriedEntry, compile_predicate, parse_filter, personal_fields
 from tests.support.filters import FILTERS, category_of, controls_of, entries, naive, without_personal
 
@@ -122,6 +133,13 @@ _SHOWN = QueriedEntry(
         original=Original(media_type="text/plain", content=b"x"),
     ),
 )
+
+
+@pytest.mark.parametrize(("said", "passes"), [(Truth.TRUE, True), (Truth.FALSE, False), (Truth.UNSPECIFIED, False)])
+def test_yes_is_told_from_no_and_from_what_was_not_said(said: Truth, passes: bool) -> None:
+    event = Event(action="user.updated", occurred_at=1, auth=Authentication(mfa=said))
+
+    assert _compiled(parse_filter("auth_mfa = true"))(replace(_SHOWN, event=event)) is passes
 
 
 @pytest.mark.parametrize(
