@@ -8,9 +8,12 @@ no transport: `ledger/rpc/errors.py` maps each class to a gRPC status.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_OFFSET: Final = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,18 @@ class NewerSchemaError(InvalidEventError):
             hint="read it with a newer version; servers are upgraded before clients",
         )
         self.schema = schema
+
+
+class InvalidFilterError(LedgerError):
+    """A filter is not well-formed, names something that there is not, or is beyond a limit."""
+
+    reason = "FILTER_INVALID"
+
+    @property
+    def offset(self) -> int | None:
+        """Place of the first character that does not fit, from 0; None where it is about no place in a text."""
+        text = self.metadata.get("offset", "")
+        return int(text) if _OFFSET.fullmatch(text) else None
 
 
 class EventTooLargeError(LedgerError):
