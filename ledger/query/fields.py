@@ -192,6 +192,8 @@ def resolve(name: str) -> FilterField:
         raise InvalidFilterError(
             f"{_shown(name)} names no key of {head}; {what}", hint=f'write {head}.KEY, or {head}."KEY"'
         )
+    if head == "personal_metadata" and is_personal_key(key):
+        raise InvalidFilterError(f"the key {key} is personal by its name", hint=f"write metadata.{key}")
     personal = mapped.is_personal or (mapped.named_by_key and is_personal_key(key))
     return FilterField(name, mapped.type, is_personal=personal)
 

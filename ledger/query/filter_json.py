@@ -32,7 +32,7 @@ from ledger.query.values import shown
 FILTER_VERSION: Final = 1
 """Version of the JSON form that this package writes and reads."""
 
-FILTER_MAX_BYTES: Final = 1024 * 1024
+FILTER_MAX_BYTES: Final = 2 * 1024 * 1024
 """Largest JSON text of a filter: 64 comparisons of the longest texts, written as escapes, stay below."""
 
 _OPERATORS: Final = {operator.value: operator for operator in Operator}
@@ -56,7 +56,7 @@ def filter_from_json(value: object) -> Node:
     if not isinstance(value, Mapping) or value.keys() != {"version", "filter"}:
         raise InvalidFilterError("a filter in JSON is an object with version and filter")
     version = value["version"]
-    if isinstance(version, bool) or version != FILTER_VERSION:
+    if type(version) is not int or version != FILTER_VERSION:
         raise InvalidFilterError(
             f"the filter has version {shown(version)}; the one known here is {FILTER_VERSION}",
             hint="read it with a newer version",
@@ -79,7 +79,7 @@ def decode_filter(data: bytes) -> Node:
     """Return the filter whose one JSON text this is.
 
     Args:
-        data: At most 1 MiB.
+        data: At most 2 MiB.
 
     Raises:
         InvalidFilterError: It is none.

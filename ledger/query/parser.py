@@ -211,7 +211,7 @@ class _Parser:
 
     def compared(self, field: FilterField, name: Token, operator: Token) -> Node:
         value_token = self.token
-        if value_token.kind not in {TokenKind.WORD, TokenKind.STRING}:
+        if value_token.kind not in {TokenKind.WORD, TokenKind.STRING} or value_token.text in _KEYWORDS:
             hint = "text with such signs stands in quotes"
             if value_token.kind is TokenKind.OPEN:
                 hint = f"write ({field.name} {operator.text} ... OR {field.name} {operator.text} ...)"
@@ -320,7 +320,8 @@ def _value(field: FilterField, operator: Operator, text: str, token: Token) -> V
             return parse_timestamp(text)
         except MalformedError as error:
             raise InvalidFilterError(f"{field.name} {error.message}", hint="a time stands in quotes") from None
-    if token.kind is TokenKind.STRING or field.type is FieldType.ENUM:
+    # Words of an enum and hexadecimal digits are text, also those that look like a number.
+    if token.kind is TokenKind.STRING or field.type in {FieldType.ENUM, FieldType.HEX}:
         return text
     if operator is not Operator.PREFIX:
         if text in {"true", "false"}:

@@ -175,7 +175,7 @@ def _keyed(head: str, key: str) -> _Reader:
     if head == "metadata":
         return _metadata(key, "event", "personal") if is_personal_key(key) else _metadata(key, "event")
     if head == "personal_metadata":
-        return (lambda _: ()) if is_personal_key(key) else _metadata(key, "personal")
+        return _metadata(key, "personal")
     section = "personal" if head.startswith("personal_") else "event"
     part = {"from": "old", "to": "new"}.get(head.rpartition("_")[2], "path")
 
