@@ -10,11 +10,11 @@ what it drops, merges or shortens no longer has the size of the bytes received.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 
-from ledger.errors import InvalidEventError
+from ledger.errors import InvalidEventError, MalformedError
 from ledger.events.actions import ACTION_MAX_BYTES, ACTION_PATTERN, RESERVED_ACTION_PREFIX
 from ledger.events.checks import (
     APPROVERS_MAX,
@@ -71,6 +71,7 @@ from ledger.v1 import event_pb2
 
 _parse_event: Final = event_pb2.Event.FromString
 _parse_personal: Final = event_pb2.PersonalData.FromString
+_NO_PERSONAL: Final = event_pb2.PersonalData()
 _matches_action: Final = ACTION_PATTERN.fullmatch
 _matches_event_id: Final = EVENT_ID_PATTERN.fullmatch
 _matches_key: Final = METADATA_KEY_PATTERN.fullmatch
@@ -124,6 +125,85 @@ def check_sections(event: bytes, personal: bytes, *, internal: bool = False) -> 
         except DecodeError:
             pass
     return _check_strictly(event, personal, internal=internal)
+
+
+class Facts(NamedTuple):
+    """What entries are found by, out of both sections; empty text, 0 and empty tuples for what is not said.
+
+    Attributes:
+        occurred_at: When it happened, microseconds since 1970 in UTC.
+        action: The action.
+        outcome: Number of the outcome.
+        actor_type: Number of the kind of actor.
+        actor_id: Id of the actor.
+        on_behalf_of: Id of the party that the actor acted for.
+        actor_email: E-mail address of the actor.
+        targets: Type and id of each target.
+        session_id: Id of the session.
+        request_id: Id of the request.
+        correlation_id: Correlation id.
+        tenant_id: The customer's customer.
+        approval_reference: Reference of the approval of a change.
+        commit: Commit of a change.
+        ip: IP address.
+        metadata: Keys and values of the event section.
+        personal_metadata: Keys and values of the personal section.
+    """
+
+    occurred_at: int
+    action: str
+    outcome: int
+    actor_type: int
+    actor_id: str
+    on_behalf_of: str
+    actor_email: str
+    targets: tuple[tuple[str, str], ...]
+    session_id: str
+    request_id: str
+    correlation_id: str
+    tenant_id: str
+    approval_reference: str
+    commit: str
+    ip: str
+    metadata: tuple[tuple[str, Value], ...]
+    personal_metadata: tuple[tuple[str, Value], ...]
+
+
+def read_facts(event: bytes, personal: bytes) -> Facts:
+    """Return what sections say that were checked when they were appended; many times quicker than the strict reader.
+
+    Args:
+        event: Event section.
+        personal: Personal section; empty where there is none.
+
+    Raises:
+        MalformedError: The bytes are no section.
+    """
+    try:
+        message = _parse_event(event)
+        private = _parse_personal(personal) if personal else _NO_PERSONAL
+    except DecodeError as error:
+        raise MalformedError("a stored section cannot be read") from error
+    actor, change = message.actor, message.change
+    return Facts(
+        message.occurred_at,
+        message.action,
+        message.outcome,
+        actor.type,
+        actor.id,
+        actor.on_behalf_of,
+        private.actor_email,
+        tuple((target.type, target.id) for target in message.targets),
+        message.auth.session_id,
+        message.request.request_id,
+        message.correlation_id,
+        message.tenant_id,
+        change.approval_reference,
+        change.commit,
+        private.ip,
+        _values(message.metadata),
+        _values(private.metadata),
+    )
 
 
 def encode_sections(event: Event, personal: PersonalData | None) -> tuple[bytes, bytes]:
@@ -567,3 +647,14 @@ def _value(value: Value) -> event_pb2.Value:
     if isinstance(value, int):
         return event_pb2.Value(integer=value)
     return event_pb2.Value(number=value)
+
+
+def _values(entries: Iterable[event_pb2.MetadataEntry]) -> tuple[tuple[str, Value], ...]:
+    return tuple((entry.key, _read_value(entry.value)) for entry in entries)
+
+
+def _read_value(value: event_pb2.Value) -> Value:
+    kind = value.WhichOneof("value")
+    if kind == "truth":
+        return value.truth == Truth.TRUE
+    return getattr(value, kind) if kind else ""

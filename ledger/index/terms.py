@@ -1,0 +1,218 @@
+"""What an entry is found by: its terms, and the terms that a comparison of a filter means.
+
+Both directions stand here, because they must agree. The rule that must not break: a comparison that is answered by terms
+is answered exactly; for any other `meaning` returns None, and the entries themselves are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from ledger.events.codec import Facts
+from ledger.events.event import ActorType, Outcome, Value
+from ledger.events.flat_keys import is_personal_key
+from ledger.query.addresses import Address, parse_address, parse_network
+from ledger.query.nodes import Comparison
+from ledger.query.operators import Operator
+from ledger.query.predicate import CategoryOf, ControlsOf
+from ledger.query.values import lower_ascii
+
+METADATA_TEXT_MAX: Final = 128
+"""Longest text of a metadata value that is indexed, in characters; longer ones are found by looking at the entries."""
+
+# Stands between the parts of a text; what comes before it never has one, but for the id of a target.
+_BETWEEN: Final = "\0"
+_AFTER: Final = "\1"
+_LAST: Final = "\U0010ffff"
+_ACTOR_TYPES: Final = {int(member): member.name.lower() for member in ActorType}
+_OUTCOMES: Final = {int(member): member.name.lower() for member in Outcome}
+
+
+class TermKind(IntEnum):
+    """The field that a term is of; a number is kept in files, so none changes its meaning."""
+
+    ACTION = 1
+    ACTOR_ID = 2
+    ACTOR_EMAIL = 3
+    TARGET = 4
+    TARGET_TYPE = 5
+    OUTCOME = 6
+    ACTOR_TYPE = 7
+    SESSION_ID = 8
+    REQUEST_ID = 9
+    CORRELATION_ID = 10
+    TENANT_ID = 11
+    APPROVAL_REFERENCE = 12
+    COMMIT = 13
+    IP = 14
+    METADATA = 15
+    PERSONAL_METADATA = 16
+    ON_BEHALF_OF = 17
+    PRINCIPAL = 18
+
+
+_PLAIN: Final = {
+    "actor_id": TermKind.ACTOR_ID,
+    "actor_on_behalf_of": TermKind.ON_BEHALF_OF,
+    "actor_email": TermKind.ACTOR_EMAIL,
+    "target_type": TermKind.TARGET_TYPE,
+    "outcome": TermKind.OUTCOME,
+    "actor_type": TermKind.ACTOR_TYPE,
+    "session_id": TermKind.SESSION_ID,
+    "request_id": TermKind.REQUEST_ID,
+    "correlation_id": TermKind.CORRELATION_ID,
+    "tenant_id": TermKind.TENANT_ID,
+    "change_approval_reference": TermKind.APPROVAL_REFERENCE,
+    "change_commit": TermKind.COMMIT,
+    "principal": TermKind.PRINCIPAL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The terms that a comparison means: those of a kind in a range of texts, but for those that `accepts` refuses.
+
+    Attributes:
+        kind: Kind of the terms.
+        first: Smallest text.
+        before: Text above the largest; empty where `first` is the only text.
+        accepts: Whether a text of the range is meant.
+    """
+
+    kind: TermKind
+    first: str
+    before: str = ""
+    accepts: Callable[[str], bool] | None = None
+
+
+def terms_of(facts: Facts, principal: bytes, catalogue: int) -> set[tuple[int, str]]:
+    """Return the terms of an entry, each a kind and its text.
+
+    Args:
+        facts: What its sections say.
+        principal: Principal that wrote it, 16 bytes.
+        catalogue: Version of the action catalogue that its leaf names.
+    """
+    found: set[tuple[int, str]] = {
+        (TermKind.ACTION, f"{facts.action}{_BETWEEN}{catalogue}"),
+        (TermKind.PRINCIPAL, principal.hex()),
+    }
+    add = found.add
+    for kind, text in (
+        (TermKind.ACTOR_ID, facts.actor_id),
+        (TermKind.ON_BEHALF_OF, facts.on_behalf_of),
+        (TermKind.ACTOR_EMAIL, lower_ascii(facts.actor_email)),
+        (TermKind.OUTCOME, _OUTCOMES[facts.outcome] if facts.outcome else ""),
+        (TermKind.ACTOR_TYPE, _ACTOR_TYPES[facts.actor_type] if facts.actor_type else ""),
+        (TermKind.SESSION_ID, facts.session_id),
+        (TermKind.REQUEST_ID, facts.request_id),
+        (TermKind.CORRELATION_ID, facts.correlation_id),
+        (TermKind.TENANT_ID, facts.tenant_id),
+        (TermKind.APPROVAL_REFERENCE, facts.approval_reference),
+        (TermKind.COMMIT, facts.commit),
+    ):
+        if text:
+            add((kind, text))
+    for target_type, target_id in facts.targets:
+        add((TermKind.TARGET, f"{target_id}{_BETWEEN}{target_type}"))
+        if target_type:
+            add((TermKind.TARGET_TYPE, target_type))
+    if facts.ip and (address := parse_address(facts.ip)) is not None:
+        add((TermKind.IP, _address_text(address)))
+    for key, value in facts.metadata:
+        add((TermKind.METADATA, f"{key}{_BETWEEN}{_value_text(value)}"))
+    for key, value in facts.personal_metadata:
+        named = is_personal_key(key)
+        add((TermKind.METADATA if named else TermKind.PERSONAL_METADATA, f"{key}{_BETWEEN}{_value_text(value)}"))
+        if key == "ip" and isinstance(value, str) and (address := parse_address(value)) is not None:
+            add((TermKind.IP, _address_text(address)))
+    return found
+
+
+def meaning(comparison: Comparison, category_of: CategoryOf, controls_of: ControlsOf) -> Meaning | None:
+    """Return the terms that a comparison means; None where terms cannot answer it.
+
+    Args:
+        comparison: The comparison.
+        category_of: What the catalogue says of an action.
+        controls_of: What the catalogue says of an action.
+    """
+    name, operator, value = comparison.field, comparison.operator, comparison.value
+    if operator is Operator.CIDR:
+        return _network(str(value)) if name == "ip" else None
+    if operator not in {Operator.EQUALS, Operator.PREFIX} or value is None:
+        return None
+    is_prefix = operator is Operator.PREFIX
+    text = str(value)
+    if name in _PLAIN:
+        return Meaning(_PLAIN[name], text, text + _LAST) if is_prefix else Meaning(_PLAIN[name], text)
+    if name == "action":
+        return Meaning(TermKind.ACTION, text, text + _LAST if is_prefix else text + _BETWEEN + _LAST)
+    if name in {"category", "controls"} and not is_prefix:
+        return Meaning(TermKind.ACTION, "", _LAST, _by_catalogue(name, text, category_of, controls_of))
+    if name == "target_id":
+        return Meaning(TermKind.TARGET, text, text + _LAST, _by_target_id(text, is_prefix=is_prefix))
+    if name == "target" and not is_prefix:
+        target_type, slash, target_id = text.partition("/")
+        return Meaning(TermKind.TARGET, f"{target_id}{_BETWEEN}{target_type}") if slash else None
+    if name == "ip" and not is_prefix and (address := parse_address(text)) is not None:
+        return Meaning(TermKind.IP, _address_text(address))
+    return None if is_prefix else _metadata(name, value)
+
+
+def _metadata(name: str, value: Value) -> Meaning | None:
+    head, dot, key = name.partition(".")
+    kind = {"metadata": TermKind.METADATA, "personal_metadata": TermKind.PERSONAL_METADATA}.get(head)
+    # Of a longer text only the beginning is kept.
+    if kind is None or not dot or (isinstance(value, str) and len(value) >= METADATA_TEXT_MAX):
+        return None
+    return Meaning(kind, f"{key}{_BETWEEN}{_value_text(value)}")
+
+
+def _by_catalogue(
+    name: str, wanted: str, category_of: CategoryOf, controls_of: ControlsOf
+) -> Callable[[str], bool]:
+    def accepts(text: str) -> bool:
+        action, _, catalogue = text.partition(_BETWEEN)
+        if name == "category":
+            return category_of(action, int(catalogue)) == wanted
+        return wanted in controls_of(action, int(catalogue))
+
+    return accepts
+
+
+def _by_target_id(wanted: str, *, is_prefix: bool) -> Callable[[str], bool]:
+    def accepts(text: str) -> bool:
+        target_id = text.rpartition(_BETWEEN)[0]
+        return bool(target_id) and (target_id.startswith(wanted) if is_prefix else target_id == wanted)
+
+    return accepts
+
+
+def _network(text: str) -> Meaning | None:
+    network = parse_network(text)
+    if network is None:
+        return None
+    first = network.beginning << network.shift
+    last = first + (1 << network.shift) - 1
+    return Meaning(TermKind.IP, _address_text((network.version, first)), _address_text((network.version, last)) + _AFTER)
+
+
+def _address_text(address: Address) -> str:
+    """Return a text whose order is that of the addresses of a version."""
+    version, number = address
+    return f"{version}{number:032x}"
+
+
+def _value_text(value: Value) -> str:
+    """Return a text that two values share if a filter takes them for equal, or if both are long and begin alike."""
+    if isinstance(value, str):
+        return f"t{value[:METADATA_TEXT_MAX]}"
+    if isinstance(value, bool):
+        return "b1" if value else "b0"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 63:
+        value = int(value)
+    return f"n{value!r}"
