@@ -654,7 +654,7 @@ def _values(entries: Iterable[event_pb2.MetadataEntry]) -> tuple[tuple[str, Valu
 
 
 def _read_value(value: event_pb2.Value) -> Value:
-    kind = value.WhichOneof("value")
+    kind = value.WhichOneof("kind")
     if kind == "truth":
         return value.truth == Truth.TRUE
     return getattr(value, kind) if kind else ""
