@@ -193,7 +193,7 @@ def read_facts(event: bytes, personal: bytes) -> Facts:
         actor.id,
         actor.on_behalf_of,
         private.actor_email,
-        tuple((target.type, target.id) for target in message.targets),
+        tuple([(target.type, target.id) for target in message.targets]),
         message.auth.session_id,
         message.request.request_id,
         message.correlation_id,
@@ -650,7 +650,8 @@ def _value(value: Value) -> event_pb2.Value:
 
 
 def _values(entries: Iterable[event_pb2.MetadataEntry]) -> tuple[tuple[str, Value], ...]:
-    return tuple((entry.key, _read_value(entry.value)) for entry in entries)
+    # A list first: a generator costs more than what it gives.
+    return tuple([(entry.key, _read_value(entry.value)) for entry in entries])
 
 
 def _read_value(value: event_pb2.Value) -> Value:

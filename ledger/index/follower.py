@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from pathlib import Path
-from typing import Final
 
 from ledger.engine.files import make_folder
 from ledger.errors import CorruptionError, MalformedError, StorageError
 from ledger.events.codec import read_facts
 from ledger.events.commitments import SALT_SIZE
-from ledger.events.leaf import decode_leaf
+from ledger.events.leaf import peek_leaf
 from ledger.index.segment import (
+    REBUILD,
     WINDOW_SIZE,
     Row,
     SegmentWriter,
@@ -28,10 +28,6 @@ from ledger.index.segment import (
 from ledger.index.terms import terms_of
 from ledger.merkle.proofs import tree_root
 from ledger.storage.api import ReadTransaction, SectionKind, Store
-
-REBUILD: Final = "REBUILD"
-"""Name of the file that asks for the index to be made again."""
-
 
 class Indexer:
     """Fills the index of one log. Owned by the process that follows the log."""
@@ -150,9 +146,9 @@ def _read_rows(snapshot: ReadTransaction, begin: int, end: int) -> list[Row]:
         if event is None:
             continue
         try:
-            leaf = decode_leaf(data)
+            recorded_at, catalogue = peek_leaf(data)
             facts = read_facts(event[SALT_SIZE:], b"" if personal is None else personal[SALT_SIZE:])
         except MalformedError as error:
             raise CorruptionError(f"the entry {index} cannot be read", hint="run `logproof fsck`") from error
-        rows.append(Row((index, leaf.recorded_at, facts.occurred_at), terms_of(facts, leaf.catalogue)))
+        rows.append(Row((index, recorded_at, facts.occurred_at), terms_of(facts, catalogue)))
     return rows

@@ -1,8 +1,8 @@
-"""One file of the index: which entries of a million have which terms.
+"""One file of the index: which of a million entries have which terms.
 
 What entries are found by is a *term*, a kind of field and a text. Which entries have it is kept in *postings*: one row
 for a term and a *window* of 4,096 entries, with their offsets in it. So a batch writes a row for each term that occurs
-in it, however often, and a query reads a row for each term and window. A file covers a million leaf indexes, so that its
+in it, however often, and a query reads a row for each term and window. A file covers 256 windows, so that its
 rows stay in the cache while it is filled, however large the log grows. The rule that must not break: a file names the
 tree head that its rows are of, and both change in one transaction.
 """
@@ -22,11 +22,14 @@ from ledger.merkle.hashing import EMPTY_ROOT
 FORMAT: Final = 1
 """Version of the files; one of another version is made again."""
 
-SEGMENT_SIZE: Final = 1_000_000
-"""Leaf indexes that a file covers."""
-
 WINDOW_SIZE: Final = 4_096
 """Leaf indexes of a window; an offset in it has two bytes."""
+
+SEGMENT_SIZE: Final = 256 * WINDOW_SIZE
+"""Leaf indexes that a file covers."""
+
+REBUILD: Final = "REBUILD"
+"""Name of the file in the index's folder that asks for it to be made again."""
 
 Term = tuple[int, str]
 """A kind and a text."""
@@ -34,6 +37,9 @@ Term = tuple[int, str]
 _SCHEMA: Final = """
 CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER, origin TEXT, watermark INTEGER, root BLOB);
 CREATE TABLE entry (leaf_index INTEGER PRIMARY KEY, recorded_at INTEGER NOT NULL, occurred_at INTEGER NOT NULL);
+CREATE TABLE span (
+    window INTEGER PRIMARY KEY, first_at INTEGER, last_at INTEGER, first_occurred_at INTEGER, last_occurred_at INTEGER
+);
 CREATE TABLE term (kind INTEGER, text TEXT, id INTEGER NOT NULL, PRIMARY KEY (kind, text)) WITHOUT ROWID;
 CREATE TABLE posting (
     term INTEGER, window INTEGER, count INTEGER NOT NULL, offsets BLOB NOT NULL, PRIMARY KEY (term, window)
@@ -42,6 +48,12 @@ CREATE TABLE posting (
 _ADD_POSTING: Final = """
 INSERT INTO posting VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
 SET count = count + excluded.count, offsets = CAST(offsets || excluded.offsets AS BLOB)
+"""
+_ADD_SPAN: Final = """
+INSERT INTO span VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    last_at = excluded.last_at,
+    first_occurred_at = min(first_occurred_at, excluded.first_occurred_at),
+    last_occurred_at = max(last_occurred_at, excluded.last_occurred_at)
 """
 _NEXT_TERM: Final = "SELECT coalesce(max(id), 0) + 1 FROM term"
 _CACHE_KIB: Final = 128 * 1024
@@ -66,7 +78,7 @@ class Row:
 
 
 def segment_path(folder: Path, number: int) -> Path:
-    """Return the file of the entries from `number` millions on."""
+    """Return the file of the entries of a number."""
     return folder / f"{number:06}.sqlite"
 
 
@@ -81,11 +93,24 @@ def remove_segment(path: Path) -> None:
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open a file for queries.
+
+    Raises:
+        sqlite3.DatabaseError: It is not there, or cannot be read.
+    """
+    # The file may be another process's to write: nothing here may change it.
+    file = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+    file.execute("PRAGMA query_only=ON")
+    file.execute(f"PRAGMA cache_size=-{_READER_CACHE_KIB}")
+    return file
+
+
 class SegmentWriter:
     """The one writer of a file.
 
     Attributes:
-        number: Which million of the log it covers, from 0.
+        number: Its number, from 0; it covers so many entries for each file before it.
         end: Index after the last entry that belongs to it.
         watermark: How many entries of the log are in it and the files before.
         root_hash: Root of the log's tree of that size, 32 bytes; empty for a file that stands for no head of the log.
@@ -138,6 +163,10 @@ class SegmentWriter:
                 offsets[term].append(offset)
         try:
             self._file.executemany("INSERT INTO entry VALUES (?, ?, ?)", [row.times for row in rows])
+            if rows:
+                occurred = [row.times[2] for row in rows]
+                first_at, last_at = rows[0].times[1], rows[-1].times[1]
+                self._file.execute(_ADD_SPAN, (window, first_at, last_at, min(occurred), max(occurred)))
             by_id = [(self._id(term), window, len(found), found.tobytes()) for term, found in offsets.items()]
             # In the order of the table, so that neighbours are written together.
             by_id.sort()
