@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "append": ("append", "Append one event, and verify its receipt."),
     "import": ("import_", "Import files of events."),
     "get": ("get", "Show one entry, verified."),
+    "query": ("query", "Find and count events, verified."),
     "tail": ("tail", "Show the newest entries and those that come, verified."),
     "export": ("export", "Export a log."),
     "head": ("head", "Show the newest signed head, verified."),

@@ -9,7 +9,7 @@ what it drops, merges or shortens no longer has the size of the bytes received.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
@@ -134,18 +134,11 @@ class Facts(NamedTuple):
         occurred_at: When it happened, microseconds since 1970 in UTC.
         action: The action.
         outcome: Number of the outcome.
-        actor_type: Number of the kind of actor.
-        actor_id: Id of the actor.
-        on_behalf_of: Id of the party that the actor acted for.
+        texts: Ids of the actor, of whom it acted for, session, request, correlation and tenant; reference of the
+            approval, and commit.
         actor_email: E-mail address of the actor.
-        targets: Type and id of each target.
-        session_id: Id of the session.
-        request_id: Id of the request.
-        correlation_id: Correlation id.
-        tenant_id: The customer's customer.
-        approval_reference: Reference of the approval of a change.
-        commit: Commit of a change.
         ip: IP address.
+        targets: Type and id of each target.
         metadata: Keys and values of the event section.
         personal_metadata: Keys and values of the personal section.
     """
@@ -153,20 +146,12 @@ class Facts(NamedTuple):
     occurred_at: int
     action: str
     outcome: int
-    actor_type: int
-    actor_id: str
-    on_behalf_of: str
+    texts: tuple[str, ...]
     actor_email: str
-    targets: tuple[tuple[str, str], ...]
-    session_id: str
-    request_id: str
-    correlation_id: str
-    tenant_id: str
-    approval_reference: str
-    commit: str
     ip: str
-    metadata: tuple[tuple[str, Value], ...]
-    personal_metadata: tuple[tuple[str, Value], ...]
+    targets: Sequence[tuple[str, str]]
+    metadata: Sequence[tuple[str, Value]]
+    personal_metadata: Sequence[tuple[str, Value]]
 
 
 def read_facts(event: bytes, personal: bytes) -> Facts:
@@ -189,18 +174,19 @@ def read_facts(event: bytes, personal: bytes) -> Facts:
         message.occurred_at,
         message.action,
         message.outcome,
-        actor.type,
-        actor.id,
-        actor.on_behalf_of,
+        (
+            actor.id,
+            actor.on_behalf_of,
+            message.auth.session_id,
+            message.request.request_id,
+            message.correlation_id,
+            message.tenant_id,
+            change.approval_reference,
+            change.commit,
+        ),
         private.actor_email,
-        tuple([(target.type, target.id) for target in message.targets]),
-        message.auth.session_id,
-        message.request.request_id,
-        message.correlation_id,
-        message.tenant_id,
-        change.approval_reference,
-        change.commit,
         private.ip,
+        [(target.type, target.id) for target in message.targets],
         _values(message.metadata),
         _values(private.metadata),
     )
@@ -649,13 +635,12 @@ def _value(value: Value) -> event_pb2.Value:
     return event_pb2.Value(number=value)
 
 
-def _values(entries: Iterable[event_pb2.MetadataEntry]) -> tuple[tuple[str, Value], ...]:
-    # A list first: a generator costs more than what it gives.
-    return tuple([(entry.key, _read_value(entry.value)) for entry in entries])
+def _values(entries: Iterable[event_pb2.MetadataEntry]) -> list[tuple[str, Value]]:
+    return [(entry.key, _read_value(entry.value)) for entry in entries]
 
 
 def _read_value(value: event_pb2.Value) -> Value:
     kind = value.WhichOneof("kind")
     if kind == "truth":
-        return value.truth == Truth.TRUE
+        return value.truth == event_pb2.TRUTH_TRUE
     return getattr(value, kind) if kind else ""

@@ -29,6 +29,7 @@ from ledger.index.terms import terms_of
 from ledger.merkle.proofs import tree_root
 from ledger.storage.api import ReadTransaction, SectionKind, Store
 
+
 class Indexer:
     """Fills the index of one log. Owned by the process that follows the log."""
 
@@ -68,7 +69,7 @@ class Indexer:
             head = snapshot.head()
             if head is None:
                 raise CorruptionError("the store has no head record")
-            begin = writer.watermark
+            begin: int = writer.watermark
             end = min(head.tree_size, begin - begin % WINDOW_SIZE + WINDOW_SIZE, writer.end)
             if begin == end:
                 return begin
@@ -107,17 +108,18 @@ class Indexer:
         return self._newest()
 
     def _is_valid(self, number: int) -> bool:
-        with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(self._open(number)) as writer:
-            with self._store.read() as snapshot:
+        try:
+            with contextlib.closing(self._open(number)) as writer, self._store.read() as snapshot:
                 head = snapshot.head()
-                is_last = number == self._newest()
+                is_full = writer.watermark == writer.end or number == self._newest()
                 return (
                     head is not None
                     and writer.watermark <= head.tree_size
-                    and (is_last or writer.watermark == writer.end)
+                    and is_full
                     and writer.root_hash == tree_root(writer.watermark, snapshot.hashes)
                 )
-        return False
+        except sqlite3.DatabaseError:
+            return False
 
     def _newest(self) -> int:
         return max(segment_numbers(self._folder), default=0)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
@@ -22,7 +23,7 @@ from ledger.query.predicate import CategoryOf, ControlsOf
 MAX_TERMS: Final = 2_000
 """Most terms that one comparison may mean and still be answered by them."""
 
-Offsets: TypeAlias = Set[int]
+Offsets: TypeAlias = AbstractSet[int]
 """Offsets of entries in a window."""
 
 # Rows of so many terms are read window by window; of more, all at once.
@@ -44,7 +45,7 @@ class Plan(Protocol):
     def is_exact(self) -> bool:
         """Whether it gives no entries but those that pass."""
 
-    def windows(self) -> Set[int] | None:
+    def windows(self) -> AbstractSet[int] | None:
         """Return the windows that may have an entry; None for all."""
 
     def offsets(self, window: int) -> Offsets:
@@ -62,7 +63,9 @@ class Windows:
     def present(self, window: int) -> Offsets:
         """Return the entries of a window whose events are kept."""
         if self._present[0] != window:
-            rows = self.file.execute("SELECT leaf_index FROM entry WHERE leaf_index >= ? AND leaf_index < ?", span(window))
+            rows = self.file.execute(
+                "SELECT leaf_index FROM entry WHERE leaf_index >= ? AND leaf_index < ?", span(window)
+            )
             begin = window * WINDOW_SIZE
             self._present = (window, frozenset([index - begin for (index,) in rows]))
         return self._present[1]
@@ -125,7 +128,7 @@ class _Terms:
     _rows: dict[int, list[bytes]] | None = None
     _last: tuple[int, Offsets] = (-1, frozenset())
 
-    def windows(self) -> Set[int] | None:
+    def windows(self) -> AbstractSet[int] | None:
         if len(self.ids) > _FEW_TERMS:
             return self._all().keys()
         return {
@@ -168,7 +171,7 @@ class _Times:
     value: object
     is_exact: bool = True
 
-    def windows(self) -> Set[int] | None:
+    def windows(self) -> AbstractSet[int] | None:
         bounds = {"occurred_at": ("first_occurred_at", "last_occurred_at"), "recorded_at": ("first_at", "last_at")}
         if self.column not in bounds:
             return None
@@ -182,7 +185,8 @@ class _Times:
             ">=": f"{last} >= :value",
         }
         rows = self.in_file.file.execute(
-            f"SELECT window FROM span WHERE {conditions[self.comparison]}", {"value": self.value}  # noqa: S608
+            f"SELECT window FROM span WHERE {conditions[self.comparison]}",  # noqa: S608 - this module's own words
+            {"value": self.value},
         )
         return {window for (window,) in rows}
 
@@ -202,7 +206,7 @@ class _All:
     in_file: Windows
     is_exact: bool = True
 
-    def windows(self) -> Set[int] | None:
+    def windows(self) -> AbstractSet[int] | None:
         return None
 
     def offsets(self, window: int) -> Offsets:
@@ -224,7 +228,7 @@ class _Negated:
     operand: Plan
     is_exact: bool = True
 
-    def windows(self) -> Set[int] | None:
+    def windows(self) -> AbstractSet[int] | None:
         return None
 
     def offsets(self, window: int) -> Offsets:
@@ -245,8 +249,8 @@ class _Joined:
 class _Every(_Joined):
     """Entries that pass all parts."""
 
-    def windows(self) -> Set[int] | None:
-        found: Set[int] | None = None
+    def windows(self) -> AbstractSet[int] | None:
+        found: AbstractSet[int] | None = None
         for operand in self.operands:
             of_operand = operand.windows()
             if of_operand is not None:
@@ -265,7 +269,7 @@ class _Every(_Joined):
 class _Any(_Joined):
     """Entries that pass any part."""
 
-    def windows(self) -> Set[int] | None:
+    def windows(self) -> AbstractSet[int] | None:
         found: set[int] = set()
         for operand in self.operands:
             of_operand = operand.windows()

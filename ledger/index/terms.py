@@ -6,15 +6,17 @@ is answered exactly; for any other `meaning` returns None, and the entries thems
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from ledger.errors import InvalidFilterError
 from ledger.events.codec import Facts
 from ledger.events.event import Outcome, Value
 from ledger.events.flat_keys import is_personal_key
-from ledger.query.addresses import Address, parse_address, parse_network
+from ledger.query.addresses import Address, format_address, parse_address, parse_network
+from ledger.query.fields import resolve
 from ledger.query.nodes import Comparison
 from ledger.query.operators import Operator
 from ledger.query.predicate import CategoryOf, ControlsOf
@@ -69,6 +71,19 @@ _PLAIN: Final = {
 }
 
 
+# In the order of `Facts.texts`.
+_TEXT_KINDS: Final = (
+    TermKind.ACTOR_ID,
+    TermKind.ON_BEHALF_OF,
+    TermKind.SESSION_ID,
+    TermKind.REQUEST_ID,
+    TermKind.CORRELATION_ID,
+    TermKind.TENANT_ID,
+    TermKind.APPROVAL_REFERENCE,
+    TermKind.COMMIT,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """The terms that a comparison means: those of a kind in a range of texts, but for those that `accepts` refuses.
@@ -86,6 +101,57 @@ class Meaning:
     accepts: Callable[[str], bool] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A field by whose values entries are counted.
+
+    Attributes:
+        kind: Kind of the terms that have its values.
+        first: Smallest text of these terms.
+        before: Text above the largest.
+        values: The values that a term's text stands for.
+        is_shared: Whether an entry may have several terms that stand for one value.
+    """
+
+    kind: int
+    first: str
+    before: str
+    values: Callable[[str], Sequence[str]]
+    is_shared: bool = False
+
+
+def group_of(name: str, category_of: CategoryOf, controls_of: ControlsOf) -> Group:
+    """Return how entries are counted by a field.
+
+    Args:
+        name: The field's name, or an alias of it.
+        category_of: What the catalogue says of an action.
+        controls_of: What the catalogue says of an action.
+
+    Raises:
+        InvalidFilterError: There is no such field, or it is none to count by.
+    """
+    found = resolve(name).name
+    if found in _PLAIN:
+        return Group(_PLAIN[found], "", _LAST, lambda text: (text,))
+    if found in {"action", "category", "controls"}:
+        return Group(TermKind.ACTION, "", _LAST, _values_of_action(found, category_of, controls_of))
+    if found in {"target", "target_id"}:
+        is_id = found == "target_id"
+        return Group(TermKind.TARGET, "", _LAST, lambda text: (_target_value(text, is_id=is_id),), is_shared=is_id)
+    if found == "ip":
+        return Group(TermKind.IP, "", _LAST, lambda text: (format_address((int(text[0]), int(text[1:], 16))),))
+    head, dot, key = found.partition(".")
+    kind = {"metadata": TermKind.METADATA, "personal_metadata": TermKind.PERSONAL_METADATA}.get(head)
+    if kind is None or not dot:
+        names = ", ".join(sorted({*_PLAIN, "action", "category", "controls", "target", "target_id", "ip"}))
+        raise InvalidFilterError(
+            f"entries are not counted by {found}", hint=f"count by one of {names}, metadata.KEY, personal_metadata.KEY"
+        )
+    before = f"{key}{_BETWEEN}"
+    return Group(kind, before, f"{key}{_AFTER}", lambda text: (_shown_value(text.removeprefix(before)),))
+
+
 def terms_of(facts: Facts, catalogue: int) -> list[tuple[int, str]]:
     """Return the terms of an entry, each a kind and its text; some may stand twice.
 
@@ -94,33 +160,18 @@ def terms_of(facts: Facts, catalogue: int) -> list[tuple[int, str]]:
         catalogue: Version of the action catalogue that its leaf names.
     """
     found = [(TermKind.ACTION, f"{facts.action}{_BETWEEN}{catalogue}")]
+    found += [(kind, text) for kind, text in zip(_TEXT_KINDS, facts.texts, strict=True) if text]
     add = found.append
-    if facts.actor_id:
-        add((TermKind.ACTOR_ID, facts.actor_id))
     if facts.actor_email:
         add((TermKind.ACTOR_EMAIL, lower_ascii(facts.actor_email)))
-    if facts.on_behalf_of:
-        add((TermKind.ON_BEHALF_OF, facts.on_behalf_of))
+    if facts.outcome:
+        add((TermKind.OUTCOME, _OUTCOMES[facts.outcome]))
+    if facts.ip:
+        add((TermKind.IP, _ip_text(facts.ip)))
     for target_type, target_id in facts.targets:
         add((TermKind.TARGET, f"{target_id}{_BETWEEN}{target_type}"))
         if target_type:
             add((TermKind.TARGET_TYPE, target_type))
-    if facts.outcome:
-        add((TermKind.OUTCOME, _OUTCOMES[facts.outcome]))
-    if facts.session_id:
-        add((TermKind.SESSION_ID, facts.session_id))
-    if facts.request_id:
-        add((TermKind.REQUEST_ID, facts.request_id))
-    if facts.correlation_id:
-        add((TermKind.CORRELATION_ID, facts.correlation_id))
-    if facts.tenant_id:
-        add((TermKind.TENANT_ID, facts.tenant_id))
-    if facts.approval_reference:
-        add((TermKind.APPROVAL_REFERENCE, facts.approval_reference))
-    if facts.commit:
-        add((TermKind.COMMIT, facts.commit))
-    if facts.ip:
-        add((TermKind.IP, _ip_text(facts.ip)))
     for key, value in facts.metadata:
         add((TermKind.METADATA, f"{key}{_BETWEEN}{_value_text(value)}"))
     for key, value in facts.personal_metadata:
@@ -142,24 +193,39 @@ def meaning(comparison: Comparison, category_of: CategoryOf, controls_of: Contro
     name, operator, value = comparison.field, comparison.operator, comparison.value
     if operator is Operator.CIDR:
         return _network(str(value)) if name == "ip" else None
-    if operator not in {Operator.EQUALS, Operator.PREFIX} or value is None:
+    if operator is Operator.PREFIX:
+        return _beginning(name, str(value))
+    if operator is not Operator.EQUALS or value is None:
         return None
-    is_prefix = operator is Operator.PREFIX
     text = str(value)
-    if name in _PLAIN:
-        return Meaning(_PLAIN[name], text, text + _LAST) if is_prefix else Meaning(_PLAIN[name], text)
-    if name == "action":
-        return Meaning(TermKind.ACTION, text, text + _LAST if is_prefix else text + _BETWEEN + _LAST)
-    if name in {"category", "controls"} and not is_prefix:
+    if name in {"category", "controls"}:
         return Meaning(TermKind.ACTION, "", _LAST, _by_catalogue(name, text, category_of, controls_of))
+    return _equal(name, text) or _metadata(name, value)
+
+
+def _equal(name: str, text: str) -> Meaning | None:
+    if name in _PLAIN:
+        return Meaning(_PLAIN[name], text)
+    if name == "action":
+        return Meaning(TermKind.ACTION, text + _BETWEEN, text + _AFTER)
     if name == "target_id":
-        return Meaning(TermKind.TARGET, text, text + _LAST, _by_target_id(text, is_prefix=is_prefix))
-    if name == "target" and not is_prefix:
-        target_type, slash, target_id = text.partition("/")
-        return Meaning(TermKind.TARGET, f"{target_id}{_BETWEEN}{target_type}") if slash else None
-    if name == "ip" and not is_prefix and (address := parse_address(text)) is not None:
-        return Meaning(TermKind.IP, _address_text(address))
-    return None if is_prefix else _metadata(name, value)
+        return Meaning(TermKind.TARGET, text + _BETWEEN, text + _AFTER, lambda found: _target_id(found) == text)
+    if name == "target" and "/" in text:
+        target_type, _, target_id = text.partition("/")
+        return Meaning(TermKind.TARGET, f"{target_id}{_BETWEEN}{target_type}")
+    if name == "ip" and (found := _ip_text(text)):
+        return Meaning(TermKind.IP, found)
+    return None
+
+
+def _beginning(name: str, text: str) -> Meaning | None:
+    if name in _PLAIN:
+        return Meaning(_PLAIN[name], text, text + _LAST)
+    if name == "action":
+        return Meaning(TermKind.ACTION, text, text + _LAST)
+    if name == "target_id":
+        return Meaning(TermKind.TARGET, text, text + _LAST, lambda found: _target_id(found).startswith(text))
+    return None
 
 
 def _metadata(name: str, value: Value) -> Meaning | None:
@@ -171,9 +237,7 @@ def _metadata(name: str, value: Value) -> Meaning | None:
     return Meaning(kind, f"{key}{_BETWEEN}{_value_text(value)}")
 
 
-def _by_catalogue(
-    name: str, wanted: str, category_of: CategoryOf, controls_of: ControlsOf
-) -> Callable[[str], bool]:
+def _by_catalogue(name: str, wanted: str, category_of: CategoryOf, controls_of: ControlsOf) -> Callable[[str], bool]:
     def accepts(text: str) -> bool:
         action, _, catalogue = text.partition(_BETWEEN)
         if name == "category":
@@ -183,12 +247,8 @@ def _by_catalogue(
     return accepts
 
 
-def _by_target_id(wanted: str, *, is_prefix: bool) -> Callable[[str], bool]:
-    def accepts(text: str) -> bool:
-        target_id = text.rpartition(_BETWEEN)[0]
-        return bool(target_id) and (target_id.startswith(wanted) if is_prefix else target_id == wanted)
-
-    return accepts
+def _target_id(text: str) -> str:
+    return text.rpartition(_BETWEEN)[0]
 
 
 def _network(text: str) -> Meaning | None:
@@ -197,7 +257,9 @@ def _network(text: str) -> Meaning | None:
         return None
     first = network.beginning << network.shift
     last = first + (1 << network.shift) - 1
-    return Meaning(TermKind.IP, _address_text((network.version, first)), _address_text((network.version, last)) + _AFTER)
+    return Meaning(
+        TermKind.IP, _address_text((network.version, first)), _address_text((network.version, last)) + _AFTER
+    )
 
 
 @lru_cache(1 << 14)
@@ -222,3 +284,25 @@ def _value_text(value: Value) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 63:
         value = int(value)
     return f"n{value!r}"
+
+
+def _values_of_action(name: str, category_of: CategoryOf, controls_of: ControlsOf) -> Callable[[str], Sequence[str]]:
+    def values(text: str) -> Sequence[str]:
+        action, _, catalogue = text.partition(_BETWEEN)
+        if name == "action":
+            return (action,)
+        if name == "controls":
+            return controls_of(action, int(catalogue))
+        category = category_of(action, int(catalogue))
+        return (category,) if category else ()
+
+    return values
+
+
+def _target_value(text: str, *, is_id: bool) -> str:
+    target_id, _, target_type = text.rpartition(_BETWEEN)
+    return target_id if is_id else f"{target_type}/{target_id}"
+
+
+def _shown_value(text: str) -> str:
+    return {"b1": "true", "b0": "false"}.get(text, text[1:])

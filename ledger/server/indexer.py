@@ -1,0 +1,108 @@
+"""The indexer process: fills the index of each log, and tells the serving process how far it is.
+
+Reads names of logs that grew from standard input, one to a line, and ends when that pipe closes. Writes one JSON object
+a line to standard output: `{"log", "indexed_size"}` when it has come further, `{"log", "problem"}` where it cannot go on.
+It works at a lower priority than the server: appends come first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ledger.engine.directory import DataDirectory, open_directory
+from ledger.engine.registry import MAX_OPEN_LOGS
+from ledger.errors import LedgerError
+from ledger.index.follower import Indexer
+
+_PRIORITY: Final = 5
+_READ_BYTES: Final = 65_536
+# How often a log is looked at that was not named: its index may have been taken away, or be asked to be made again.
+_LOOK_SECONDS: Final = 5.0
+# A log that has much to be indexed lets the others have their turn.
+_TURN_BATCHES: Final = 20
+
+
+def main() -> None:
+    """Run until standard input ends; the arguments are the data directory and the map size in bytes."""
+    with suppress(OSError):  # a sandbox may forbid it
+        os.nice(_PRIORITY)
+    followers = _Followers(open_directory(Path(sys.argv[1]), map_size=int(sys.argv[2])))
+    waiting: dict[str, None] = {}
+    known: dict[str, None] = {}
+    rest = b""
+    while True:
+        readable, _, _ = select.select([0], [], [], 0 if waiting else _LOOK_SECONDS)
+        if readable:
+            data = os.read(0, _READ_BYTES)
+            if not data:
+                followers.close()
+                return
+            *lines, rest = (rest + data).split(b"\n")
+            named = dict.fromkeys(line.decode() for line in lines)
+            waiting |= named
+            known |= named
+        elif not waiting:
+            waiting |= known
+        if waiting:
+            name = next(iter(waiting))
+            del waiting[name]
+            if followers.advance(name):
+                waiting[name] = None
+
+
+class _Followers:
+    """The indexers of the logs that were used last."""
+
+    def __init__(self, directory: DataDirectory) -> None:
+        self._directory = directory
+        self._open: dict[str, Indexer] = {}
+        self._told: dict[str, int] = {}
+
+    def advance(self, name: str) -> bool:
+        """Index some more of a log; return whether there may be more."""
+        try:
+            indexer = self._open.pop(name, None)
+            if indexer is None:
+                while len(self._open) >= MAX_OPEN_LOGS:
+                    self._open.pop(next(iter(self._open))).close()
+                store = self._directory.open_store(name, read_only=True)
+                indexer = Indexer(store, self._directory.index_path(name))
+            # At the end of the order in which they were used.
+            self._open[name] = indexer
+            for _ in range(_TURN_BATCHES):
+                before = self._told.get(name, -1)
+                size = indexer.step()
+                if size == before:
+                    return False
+                self._told[name] = size
+                _tell({"log": name, "indexed_size": size})
+        except (LedgerError, OSError) as error:
+            failed = self._open.pop(name, None)
+            if failed is not None:
+                failed.close()
+            self._told.pop(name, None)
+            _tell({"log": name, "problem": str(error)})
+            return False
+        return True
+
+    def close(self) -> None:
+        for indexer in self._open.values():
+            indexer.close()
+
+
+def _tell(message: dict[str, str | int]) -> None:
+    try:
+        os.write(1, f"{json.dumps(message)}\n".encode())
+    except BrokenPipeError:
+        # The serving process is gone, and with it whoever would listen.
+        raise SystemExit(0) from None
+
+
+if __name__ == "__main__":
+    main()
