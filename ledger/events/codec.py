@@ -9,6 +9,7 @@ what it drops, merges or shortens no longer has the size of the bytes received.
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -16,6 +17,16 @@ from google.protobuf.message import DecodeError, Message
 
 from ledger.errors import InvalidEventError, MalformedError
 from ledger.events.actions import ACTION_MAX_BYTES, ACTION_PATTERN, RESERVED_ACTION_PREFIX
+=======
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from google.protobuf.message import DecodeError, Message
+
+from ledger.errors import InvalidEventError
+from ledger.events.actions import is_reserved, is_wellformed
+>>>>>>> w-cat2
 from ledger.events.checks import (
     APPROVERS_MAX,
     BOOT_ID_SIZE,
@@ -71,11 +82,15 @@ from ledger.v1 import event_pb2
 
 _parse_event: Final = event_pb2.Event.FromString
 _parse_personal: Final = event_pb2.PersonalData.FromString
+<<<<<<< HEAD
 _NO_PERSONAL: Final = event_pb2.PersonalData()
 _matches_action: Final = ACTION_PATTERN.fullmatch
 _matches_event_id: Final = EVENT_ID_PATTERN.fullmatch
 _matches_key: Final = METADATA_KEY_PATTERN.fullmatch
 _matches_target_type: Final = TARGET_TYPE_PATTERN.fullmatch
+=======
+_matches_client_id: Final = re.compile(f"(?!{RESERVED_ID_PREFIX}){EVENT_ID_PATTERN.pattern}").fullmatch
+>>>>>>> w-cat2
 _matches_ipv4: Final = IPV4_PATTERN.fullmatch
 _INFINITY: Final = float("inf")
 _ACTOR_TYPES: Final = frozenset(int(member) for member in ActorType)
@@ -83,18 +98,49 @@ _OUTCOMES: Final = frozenset(int(member) for member in Outcome)
 _AUTH_METHODS: Final = frozenset(int(member) for member in AuthMethod)
 _CLASSIFICATIONS: Final = frozenset(int(member) for member in DataClassification)
 _TRUTHS: Final = frozenset(int(member) for member in Truth)
+# Most words of a grammar that are kept.
+_WORDS_MAX: Final = 4096
 # Smaller than any section is large, so that no sum with it looks like a size.
 _BAD: Final = -(1 << 40)
-# Characters that fit the limit of a text value whatever they are.
-_SHORT_VALUE: Final = VALUE_MAX_BYTES // 4
 # The limits of the quick checks by size; ids and names of a source share one.
 _ID_MAX_BYTES: Final = TEXT_MAX_BYTES["actor.id"]
 _ROUTE_MAX_BYTES: Final = TEXT_MAX_BYTES["request.route"]
 _EMAIL_MAX_BYTES: Final = TEXT_MAX_BYTES["actor_email"]
 _USER_AGENT_MAX_BYTES: Final = TEXT_MAX_BYTES["user_agent"]
+# Characters that fit such a limit whatever they are: most texts are that short, and a call less for each counts.
+_SHORT_ID: Final = _ID_MAX_BYTES // 4
+_SHORT_EMAIL: Final = _EMAIL_MAX_BYTES // 4
+_SHORT_USER_AGENT: Final = _USER_AGENT_MAX_BYTES // 4
+_SHORT_TARGET_ID: Final = TARGET_ID_MAX_BYTES // 4
+_SHORT_VALUE: Final = VALUE_MAX_BYTES // 4
 _TRACE_ID_SIZES: Final = frozenset({0, TRACE_ID_SIZE})
 _SPAN_ID_SIZES: Final = frozenset({0, SPAN_ID_SIZE})
 _BOOT_ID_SIZES: Final = frozenset({0, BOOT_ID_SIZE})
+
+
+class _Words(set[str]):
+    """Words of a grammar that were found good before: programs say few different ones, and say them all the time.
+
+    Only good ones are kept, so all are short; and so many at most. Threads may look at it and add to it at once.
+    """
+
+    def __init__(self, is_good: Callable[[str], object]) -> None:
+        super().__init__()
+        self._is_good = is_good
+
+    def learn(self, word: str) -> bool:
+        """Return whether a word that is not among them is good, and keep it then."""
+        if not self._is_good(word):
+            return False
+        if len(self) >= _WORDS_MAX:
+            self.clear()
+        self.add(word)
+        return True
+
+
+_ACTIONS: Final = _Words(lambda word: is_wellformed(word) and not is_reserved(word))
+_TARGET_TYPES: Final = _Words(TARGET_TYPE_PATTERN.fullmatch)
+_KEYS: Final = _Words(METADATA_KEY_PATTERN.fullmatch)
 
 
 def check_sections(event: bytes, personal: bytes, *, internal: bool = False) -> str:
@@ -113,15 +159,10 @@ def check_sections(event: bytes, personal: bytes, *, internal: bool = False) -> 
     if len(event) <= EVENT_MAX_BYTES and len(personal) <= PERSONAL_MAX_BYTES:
         try:
             message = _parse_event(event)
-            keys: set[str] = set()
-            if _is_surely_good_event(message, event, keys) and (
-                not personal or _is_surely_good_personal(_parse_personal(personal), personal, keys, message)
+            if _is_surely_good_event(message, event) and (
+                not personal or _is_surely_good_personal(_parse_personal(personal), personal, message)
             ):
-                event_id = message.event_id
-                if internal or not (
-                    event_id.startswith(RESERVED_ID_PREFIX) or message.action.startswith(RESERVED_ACTION_PREFIX)
-                ):
-                    return event_id
+                return message.event_id
         except DecodeError:
             pass
     return _check_strictly(event, personal, internal=internal)
@@ -262,34 +303,33 @@ def _check_strictly(event: bytes, personal: bytes, *, internal: bool) -> str:
 
 
 # The quick checks: each is certain that the strict reader and the value checks accept, or says no and leaves it to
-# them. Sizes are what fields take in their shortest form, or less: an ASCII text below 128 bytes takes two bytes more
+# them; as they do with what is the server's own. Sizes are what fields take in their shortest form, or less: an ASCII text below 128 bytes takes two bytes more
 # than its characters, and any other text more than that. What the runtime drops, merges or shortens takes at least as
 # many bytes as what it keeps. So where the sizes of the fields looked at add up to the section's size, the bytes are
 # the shortest form of just those fields; where they do not, the runtime's own count decides, and all other fields are
 # looked at. Negative enums, the one value that may be received shorter than it is counted, are never good.
 
 
-def _is_surely_good_event(event: event_pb2.Event, data: bytes, keys: set[str]) -> bool:
-    """Return whether the event is surely good; add its metadata keys to `keys`."""
+def _is_surely_good_event(event: event_pb2.Event, data: bytes) -> bool:
     event_id = event.event_id
     action = event.action
+    outcome = event.outcome
     if not (
         event.schema == SCHEMA_VERSION
-        and _matches_event_id(event_id)
-        and len(action) <= ACTION_MAX_BYTES
-        and _matches_action(action)
+        and _matches_client_id(event_id)
+        and (action in _ACTIONS or _ACTIONS.learn(action))
         and 0 < event.occurred_at <= TIME_MAX
+        and outcome in _OUTCOMES
     ):
-        return False
-    outcome = event.outcome
-    if outcome not in _OUTCOMES:
         return False
     size = len(data)
     # Two bytes for the schema, nine for the time, two before each of id and action.
     seen = 15 + len(event_id) + len(action) + (2 if outcome else 0)
-    if event.HasField("actor"):
-        seen += _actor_size(event.actor)
-    seen += _targets_size(event.targets) + _metadata_size(event.metadata, keys)
+    seen += _actor_size(event.actor)
+    if seen != size:
+        seen += _targets_size(event.targets[:])
+    if seen != size:
+        seen += _metadata_size(event.metadata[:])
     if seen != size and event.HasField("source"):
         seen += _source_size(event.source)
     if seen != size and event.HasField("request"):
@@ -299,64 +339,74 @@ def _is_surely_good_event(event: event_pb2.Event, data: bytes, keys: set[str]) -
     return seen == size or (seen > 0 and _is_shortest_form(event, data) and _are_other_event_fields_good(event))
 
 
-def _is_surely_good_personal(
-    personal: event_pb2.PersonalData, data: bytes, keys: set[str], event: event_pb2.Event
-) -> bool:
+def _is_surely_good_personal(personal: event_pb2.PersonalData, data: bytes, event: event_pb2.Event) -> bool:
     if personal.schema != SCHEMA_VERSION:
         return False
     size = len(data)
     seen = 2
     email = personal.actor_email
     if email:
-        seen += 2 + len(email) if _fits(email, _EMAIL_MAX_BYTES) else _BAD
+        length = len(email)
+        seen += 2 + length if length <= _SHORT_EMAIL or _fits(email, _EMAIL_MAX_BYTES) else _BAD
     ip = personal.ip
     if ip:
         seen += 2 + len(ip) if _matches_ipv4(ip) or is_ip_address(ip) else _BAD
     user_agent = personal.user_agent
     if user_agent:
-        seen += 2 + len(user_agent) if _fits(user_agent, _USER_AGENT_MAX_BYTES) else _BAD
-    if seen != size:
-        seen += _metadata_size(personal.metadata, keys)
+        length = len(user_agent)
+        seen += 2 + length if length <= _SHORT_USER_AGENT or _fits(user_agent, _USER_AGENT_MAX_BYTES) else _BAD
+    if seen != size and personal.metadata:
+        seen += _metadata_size(personal.metadata[:], [entry.key for entry in event.metadata])
     return seen == size or (
         seen > 0 and _is_shortest_form(personal, data) and _are_other_personal_fields_good(personal, event)
     )
 
 
 def _actor_size(actor: event_pb2.Actor) -> int:
+    """Return the size of an actor, 0 where there is none, or nothing of what is looked at in it."""
     actor_type = actor.type
     actor_id = actor.id
-    if actor_type not in _ACTOR_TYPES or not _fits(actor_id, _ID_MAX_BYTES):
+    length = len(actor_id)
+    if actor_type not in _ACTOR_TYPES or not (length <= _SHORT_ID or _fits(actor_id, _ID_MAX_BYTES)):
         return _BAD
-    return (4 if actor_type else 2) + (2 + len(actor_id) if actor_id else 0)
+    if length:
+        return (6 if actor_type else 4) + length
+    return 4 if actor_type else 0
 
 
-def _targets_size(targets: Iterable[event_pb2.Target]) -> int:
-    size = count = 0
+# Repeated fields come as lists, because walking over the runtime's own sequences takes longer.
+
+
+def _targets_size(targets: Sequence[event_pb2.Target]) -> int:
+    size = 0
     for target in targets:
-        count += 1
         target_type = target.type
         target_id = target.id
-        if not (_matches_target_type(target_type) and _fits(target_id, TARGET_ID_MAX_BYTES)):
+        length = len(target_id)
+        if not (
+            (target_type in _TARGET_TYPES or _TARGET_TYPES.learn(target_type))
+            and (length <= _SHORT_TARGET_ID or _fits(target_id, TARGET_ID_MAX_BYTES))
+        ):
             return _BAD
-        size += 4 + len(target_type) + (2 + len(target_id) if target_id else 0)
-    return size if count <= TARGETS_MAX else _BAD
+        size += 4 + len(target_type) + (2 + length if length else 0)
+    return size if len(targets) <= TARGETS_MAX else _BAD
 
 
-def _metadata_size(entries: Iterable[event_pb2.MetadataEntry], keys: set[str]) -> int:
+def _metadata_size(entries: Sequence[event_pb2.MetadataEntry], taken: Sequence[str] = ()) -> int:
+    """Return the size of metadata beside which these keys are taken."""
     size = 0
     previous = ""
     for entry in entries:
         key = entry.key
         value = entry.value
-        text = value.text
-        # Most values are short texts; a call for each would cost as much as the rest of the loop.
-        value_size = 2 + len(text) if 0 < len(text) <= _SHORT_VALUE else _value_size(value)
-        if key < previous or key in keys or not _matches_key(key):
+        length = len(value.text)
+        value_size = 2 + length if 0 < length <= _SHORT_VALUE else _value_size(value)
+        # Keys of one section ascend, so they differ.
+        if key <= previous or not (key in _KEYS or _KEYS.learn(key)) or key in taken:
             return _BAD
-        keys.add(key)
         previous = key
         size += 6 + len(key) + value_size
-    return size if len(keys) <= METADATA_MAX_KEYS else _BAD
+    return size if len(entries) + len(taken) <= METADATA_MAX_KEYS else _BAD
 
 
 def _value_size(value: event_pb2.Value) -> int:
@@ -489,7 +539,7 @@ def _is_good_change(change: event_pb2.Change) -> bool:
     approvers = change.approvers
     return (
         _fits(change.approval_reference, TEXT_MAX_BYTES["change.approval_reference"])
-        and (not change.approval_event_id or _matches_event_id(change.approval_event_id) is not None)
+        and (not change.approval_event_id or EVENT_ID_PATTERN.fullmatch(change.approval_event_id) is not None)
         and len(approvers) <= APPROVERS_MAX
         and all(approver and _fits(approver, ROLE_MAX_BYTES) for approver in approvers)
         and _fits(change.requested_by, TEXT_MAX_BYTES["change.requested_by"])

@@ -259,19 +259,20 @@ def _decode_content(data: bytes) -> tuple[bytes, Section | None, Section | None]
     for tag in _TAGS:
         value = b""
         if data.startswith(tag, offset):
-            length, offset = _decode_length(data, offset + 1)
-            value = data[offset : offset + length]
-            offset += length
+            length, begin = _decode_length(data, offset + 1)
+            offset = begin + length
+            value = data[begin:offset]
         values.append(value)
-    leaf, event, event_salt, personal, personal_salt = values
-    sections = [
-        Section(salt, content) if salt or content else None
-        for salt, content in ((event_salt, event), (personal_salt, personal))
-    ]
-    # Whatever else the bytes may hold, only one encoding is accepted.
-    if _encode_content(leaf, *sections) != data:
+    # Tags ascend, no length is 0 or longer than it must be, and nothing is cut off or left over: so this is what
+    # `_encode_content` writes, and no other bytes are accepted.
+    if offset != len(data):
         raise MalformedError("the receipt's content is not in its one encoding")
-    return leaf, sections[0], sections[1]
+    leaf, event, event_salt, personal, personal_salt = values
+    return (
+        leaf,
+        Section(event_salt, event) if event_salt or event else None,
+        Section(personal_salt, personal) if personal_salt or personal else None,
+    )
 
 
 def _encode_length(length: int) -> bytes:
@@ -284,12 +285,15 @@ def _encode_length(length: int) -> bytes:
 
 
 def _decode_length(data: bytes, offset: int) -> tuple[int, int]:
-    # Five bytes are more than any receipt needs; a longer length fails when it is encoded again.
-    length = 0
+    # Five bytes are more than any receipt needs.
+    length = byte = 0
     for shift in range(0, 35, 7):
         byte = data[offset] if offset < len(data) else 0
         offset += 1
         length |= (byte & 0x7F) << shift
         if byte < _CONTINUES:
             break
+    # A last byte of 0 would add nothing, or say that the value is empty, which is left out instead.
+    if not 0 < byte < _CONTINUES:
+        raise MalformedError("a length in the receipt's content is not in its one encoding")
     return length, offset

@@ -22,6 +22,7 @@ _INDEX = "index "
 _MAX_HASHES = 63
 # Proofs of neighbours have most of their hashes in common; about 200 kB.
 _HASHES_KEPT = 1024
+_ONE_SIZE = frozenset({HASH_SIZE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class TlogProof:
         """Refuse what has no text form."""
         if not 0 <= self.leaf_index <= MAX_TREE_SIZE:
             raise MalformedError(f"the leaf index of a proof is {self.leaf_index}; the limits are 0 and 2**63 - 1")
-        if len(self.hashes) > _MAX_HASHES or set(map(len, self.hashes)) - {HASH_SIZE}:
+        if len(self.hashes) > _MAX_HASHES or not _ONE_SIZE.issuperset(map(len, self.hashes)):
             raise MalformedError(f"a proof has up to {_MAX_HASHES} hashes of {HASH_SIZE} bytes each")
         if not self.checkpoint_note:
             raise MalformedError("a proof has no checkpoint after an empty line")

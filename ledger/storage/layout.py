@@ -79,10 +79,13 @@ def encode_index(index: int) -> bytes:
         raise ValueError(f"{index} is not a leaf index or hash position") from None
 
 
-def encode_indexes(begin: int, count: int) -> list[bytes]:
-    """Return the keys of [begin, begin + count), 8 bytes each."""
-    packed = struct.pack(f">{count}Q", *range(begin, begin + count))
-    return [packed[offset : offset + 8] for offset in range(0, 8 * count, 8)]
+def encode_indexes(indexes: Sequence[int]) -> list[bytes]:
+    """Return the keys of leaf indexes or chunk numbers, 8 bytes each; ValueError unless all are from 0 to below 2**64."""
+    try:
+        packed = struct.pack(f">{len(indexes)}Q", *indexes)
+    except struct.error:
+        raise ValueError("not all are leaf indexes or hash positions") from None
+    return [packed[offset : offset + 8] for offset in range(0, len(packed), 8)]
 
 
 def decode_index(value: bytes) -> int:
@@ -94,6 +97,17 @@ def decode_index(value: bytes) -> int:
     if len(value) != 8:
         raise CorruptionError(f"a stored leaf index has {len(value)} bytes instead of 8")
     return int.from_bytes(value, "big")
+
+
+def decode_indexes(values: Sequence[bytes]) -> Sequence[int]:
+    """Return the leaf indexes of rows of 8 bytes each.
+
+    Raises:
+        CorruptionError: One has another length.
+    """
+    if not {8}.issuperset(map(len, values)):
+        return [decode_index(value) for value in values]
+    return struct.unpack(f">{len(values)}Q", b"".join(values))
 
 
 def encode_event_ids(event_ids: Sequence[bytes]) -> list[bytes]:

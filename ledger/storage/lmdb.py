@@ -33,6 +33,7 @@ from ledger.errors import (
     StorageFormatError,
     StorageFullError,
 )
+from ledger.merkle.hashing import split_hashes
 from ledger.merkle.ranges import stored_count
 from ledger.storage import layout
 from ledger.storage.api import (
@@ -507,7 +508,7 @@ class _LmdbReader:
                 return []
             # The range comes first, so that no row beyond it is read.
             rows = [row for _, row in zip(range(begin, end), cursor.iternext(), strict=False)]
-        expected = layout.encode_indexes(begin, len(rows))
+        expected = layout.encode_indexes(range(begin, begin + len(rows)))
         found = [key for key, _ in rows]
         if found != expected:
             del rows[next(place for place, key in enumerate(expected) if found[place] != key) :]
@@ -515,18 +516,36 @@ class _LmdbReader:
 
     @_mapped
     def hashes(self, positions: Sequence[int]) -> list[bytes]:
+        if isinstance(positions, range) and positions.step == 1 and positions:
+            return self._run_of_hashes(positions.start, positions.stop)
         get, table = self._transaction.get, self._tables[layout.HASHES_TABLE]
-        chunks: dict[int, bytes] = {}
+        # One chunk at a time: who asks for many positions asks in their order. The copies of a thousand chunks, kept to
+        # the end, would be pages that the kernel has to give and take for every call.
+        number: int | None = None
+        chunk = b""
         hashes = []
         for position in positions:
-            number, slot = divmod(position, layout.HASHES_PER_CHUNK)
-            chunk = chunks.get(number)
-            if chunk is None:
-                chunk = chunks[number] = get(layout.encode_index(number), b"", db=table)
-            value = chunk[slot * layout.HASH_SIZE : (slot + 1) * layout.HASH_SIZE]
+            needed, slot = divmod(position, layout.HASHES_PER_CHUNK)
+            if needed != number:
+                number, chunk = needed, get(layout.encode_index(needed), b"", table)
+            begin = slot * layout.HASH_SIZE
+            value = chunk[begin : begin + layout.HASH_SIZE]
             if len(value) != layout.HASH_SIZE:
                 raise CorruptionError(f"the hash at position {position} is not stored")
             hashes.append(value)
+        return hashes
+
+    def _run_of_hashes(self, begin: int, end: int) -> list[bytes]:
+        """Return the hashes at [begin, end), each chunk cut at once."""
+        get, table = self._transaction.get, self._tables[layout.HASHES_TABLE]
+        hashes: list[bytes] = []
+        while (position := begin + len(hashes)) < end:
+            number, slot = divmod(position, layout.HASHES_PER_CHUNK)
+            until = min(slot + end - position, layout.HASHES_PER_CHUNK)
+            part = get(layout.encode_index(number), b"", db=table)[slot * layout.HASH_SIZE : until * layout.HASH_SIZE]
+            if len(part) != (until - slot) * layout.HASH_SIZE:
+                raise CorruptionError(f"the hash at position {position + len(part) // layout.HASH_SIZE} is not stored")
+            hashes += split_hashes(part)
         return hashes
 
     @_mapped
@@ -544,10 +563,14 @@ class _LmdbReader:
 
     @_mapped
     def sections(self, kind: SectionKind, indexes: Sequence[int]) -> list[bytes | None]:
-        keys = [layout.encode_index(index) for index in indexes]
+        keys = layout.encode_indexes(indexes)
         with self._cursor(_SECTION_TABLES[kind]) as cursor:
-            rows = dict(cursor.getmulti(keys))
-        return [rows.get(key) for key in keys]
+            rows = cursor.getmulti(keys)
+        if len(rows) == len(keys):
+            # What nearly always is so: each has one, and they come in the order asked for.
+            return [section for _, section in rows]
+        found = dict(rows)
+        return [found.get(key) for key in keys]
 
     @_mapped
     def indexes_of(self, event_ids: Sequence[bytes]) -> list[int | None]:
@@ -556,11 +579,11 @@ class _LmdbReader:
         with self._cursor(layout.EVENT_IDS_TABLE) as cursor:
             last = cursor.key() if cursor.last() else b""
             # Ids in order of time are above all that are stored, and need no look-up.
-            rows = dict(cursor.getmulti([key for key in keys if key <= last]))
+            rows = cursor.getmulti([key for key in keys if key <= last])
         if not rows:
             return [None] * len(event_ids)
-        values = (rows.get(key) for key in keys)
-        return [None if value is None else layout.decode_index(value) for value in values]
+        found = dict(zip([key for key, _ in rows], layout.decode_indexes([value for _, value in rows]), strict=True))
+        return [found.get(key) for key in keys]
 
     @_mapped
     def record(self, name: str) -> bytes | None:
@@ -649,7 +672,7 @@ class _LmdbWriter(_LmdbReader):
             raise CorruptionError("the head record is missing")
         if stored.tree_size != batch.first_index:
             raise CorruptionError(f"entries from {batch.first_index} do not follow on tree size {stored.tree_size}")
-        keys = layout.encode_indexes(batch.first_index, len(batch.leaves))
+        keys = layout.encode_indexes(range(batch.first_index, batch.first_index + len(batch.leaves)))
         personal = [row for row in zip(keys, batch.personal_sections, strict=True) if row[1]]
         self._insert(layout.LEAVES_TABLE, list(zip(keys, batch.leaves, strict=True)))
         self._insert(layout.EVENT_SECTIONS_TABLE, list(zip(keys, batch.event_sections, strict=True)))
@@ -672,7 +695,10 @@ class _LmdbWriter(_LmdbReader):
             if slot:
                 cursor.put(key, chunks.pop(0))
                 number += 1
-        self._insert(layout.HASHES_TABLE, list(zip(layout.encode_indexes(number, len(chunks)), chunks, strict=True)))
+        self._insert(
+            layout.HASHES_TABLE,
+            list(zip(layout.encode_indexes(range(number, number + len(chunks))), chunks, strict=True)),
+        )
 
     def _insert_event_ids(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         """Add ids in order; those above all stored ones are appended, which leaves no page half empty."""

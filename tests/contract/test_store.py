@@ -132,6 +132,8 @@ def test_hashes_read_back_on_both_sides_of_every_boundary_of_63(store: Store, si
         for boundary in range(63, len(expected), 63):
             around = [boundary, boundary - 1, boundary + 1, 0]
             assert snapshot.hashes(around) == [expected[position] for position in around]
+            run = range(boundary - 1, min(boundary + 64, len(expected)))
+            assert snapshot.hashes(run) == expected[run.start : run.stop]
 
 
 def test_sections_of_any_size_read_back(store: Store) -> None:
@@ -201,6 +203,13 @@ def test_hash_that_is_not_stored_is_corruption_and_never_a_short_answer(store: S
         assert len(snapshot.hashes([14])) == 1
         with pytest.raises(CorruptionError, match=f"position {position} is not stored"):
             snapshot.hashes([0, position])
+
+
+@pytest.mark.parametrize("begin", [0, 14, 15, 63])
+def test_run_of_hashes_beyond_the_last_is_corruption_and_never_a_short_answer(store: Store, begin: int) -> None:
+    append(store, *chain(8))
+    with store.read() as snapshot, pytest.raises(CorruptionError, match=f"position {max(begin, 15)} is not stored"):
+        snapshot.hashes(range(begin, 80))
 
 
 MEANINGLESS: dict[str, Callable[[ReadTransaction], object]] = {

@@ -74,9 +74,8 @@ def _verdict(event: bytes, personal: bytes) -> str | None:
 def _quick_verdict(event: bytes, personal: bytes) -> bool:
     try:
         message = codec._parse_event(event)
-        keys: set[str] = set()
-        return codec._is_surely_good_event(message, event, keys) and (
-            not personal or codec._is_surely_good_personal(codec._parse_personal(personal), personal, keys, message)
+        return codec._is_surely_good_event(message, event) and (
+            not personal or codec._is_surely_good_personal(codec._parse_personal(personal), personal, message)
         )
     except DecodeError:
         return False
@@ -236,6 +235,23 @@ def test_quick_checks_are_certain_of_ascii_events(values: tuple[Event, PersonalD
     plain = all(target.type for target in values[0].targets)
     if plain and event_bytes.isascii() and personal_bytes.isascii():
         assert _quick_verdict(event_bytes, personal_bytes)
+
+
+def test_words_that_were_good_before_make_no_others_good() -> None:
+    bad = "role updated"
+    good = codec._Words(str.isidentifier)
+    assert not good.learn(bad)
+    assert good.learn("role")
+    assert "role" in good
+    assert not good.learn(bad)
+    assert bad not in good
+
+
+def test_so_many_words_are_kept_and_no_more() -> None:
+    words = codec._Words(str.isidentifier)
+    for number in range(2 * codec._WORDS_MAX):
+        assert words.learn(f"role_{number}")
+        assert len(words) <= codec._WORDS_MAX
 
 
 def test_event_id_is_returned() -> None:

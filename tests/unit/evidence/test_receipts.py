@@ -204,6 +204,28 @@ def test_a_length_that_never_ends_is_refused() -> None:
             parse_receipt(b"c2sp.org/tlog-proof@v1\nextra " + base64.b64encode(content) + b"\nindex 0\n\nnote\n")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"\x12\x83\x00abc", id="a length with a byte too many"),
+        pytest.param(b"\x12\x83\x80\x00abc", id="a length with two bytes too many"),
+        pytest.param(b"\x12\x83\x80\x80\x80\x80\x00abc", id="a length of six bytes"),
+        pytest.param(b"\x12\x03abc\x1a\x00", id="a field that says it is empty"),
+        pytest.param(b"\x12\x03abc\x12\x03abc", id="a field twice"),
+        pytest.param(b"\x1a\x01e\x22\x10" + bytes(16) + b"\x12\x03abc", id="fields in another order"),
+        pytest.param(b"\x12\x03abc\x3a\x01x", id="a field more"),
+        pytest.param(b"\x12\x04abc", id="cut off"),
+    ],
+)
+def test_content_has_one_encoding(content: bytes) -> None:
+    def parse(fields: bytes) -> Receipt:
+        return parse_receipt(format_tlog_proof(TlogProof(0, (), b"note", b"\x08\x01" + fields)))
+
+    assert parse(b"\x12\x03abc").leaf == b"abc"
+    with pytest.raises(MalformedError, match="one encoding"):
+        parse(content)
+
+
 def test_every_single_byte_change_of_a_receipt_is_refused() -> None:
     data = LOG.receipt_file(3)
     for offset in range(len(data)):

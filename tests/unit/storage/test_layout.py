@@ -60,9 +60,22 @@ def test_stored_bytes_of_format_2_do_not_change() -> None:
 
 @given(st.integers(0, 2**64 - 1001), st.integers(0, 1000))
 def test_keys_of_a_run_are_those_of_each_index(begin: int, count: int) -> None:
-    keys = layout.encode_indexes(begin, count)
-    assert keys == [layout.encode_index(index) for index in range(begin, begin + count)]
-    assert [layout.decode_index(key) for key in keys] == list(range(begin, begin + count))
+    indexes = range(begin, begin + count)
+    keys = layout.encode_indexes(indexes)
+    assert keys == [layout.encode_index(index) for index in indexes]
+    assert [layout.decode_index(key) for key in keys] == list(layout.decode_indexes(keys)) == list(indexes)
+
+
+@pytest.mark.parametrize("index", [-1, 2**64])
+def test_what_is_no_index_has_no_key(index: int) -> None:
+    with pytest.raises(ValueError, match="leaf index"):
+        layout.encode_indexes([0, index])
+
+
+@pytest.mark.parametrize("value", [b"", b"\0" * 7, b"\0" * 9])
+def test_an_index_of_another_length_among_others_is_corruption(value: bytes) -> None:
+    with pytest.raises(CorruptionError, match=f"{len(value)} bytes"):
+        layout.decode_indexes([bytes(8), value, bytes(16 - len(value))])
 
 
 @given(st.data())
