@@ -9,24 +9,14 @@ what it drops, merges or shortens no longer has the size of the bytes received.
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 
 from ledger.errors import InvalidEventError, MalformedError
-from ledger.events.actions import ACTION_MAX_BYTES, ACTION_PATTERN, RESERVED_ACTION_PREFIX
-=======
-import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
-
-from google.protobuf.message import DecodeError, Message
-
-from ledger.errors import InvalidEventError
 from ledger.events.actions import is_reserved, is_wellformed
->>>>>>> w-cat2
 from ledger.events.checks import (
     APPROVERS_MAX,
     BOOT_ID_SIZE,
@@ -82,15 +72,8 @@ from ledger.v1 import event_pb2
 
 _parse_event: Final = event_pb2.Event.FromString
 _parse_personal: Final = event_pb2.PersonalData.FromString
-<<<<<<< HEAD
 _NO_PERSONAL: Final = event_pb2.PersonalData()
-_matches_action: Final = ACTION_PATTERN.fullmatch
-_matches_event_id: Final = EVENT_ID_PATTERN.fullmatch
-_matches_key: Final = METADATA_KEY_PATTERN.fullmatch
-_matches_target_type: Final = TARGET_TYPE_PATTERN.fullmatch
-=======
 _matches_client_id: Final = re.compile(f"(?!{RESERVED_ID_PREFIX}){EVENT_ID_PATTERN.pattern}").fullmatch
->>>>>>> w-cat2
 _matches_ipv4: Final = IPV4_PATTERN.fullmatch
 _INFINITY: Final = float("inf")
 _ACTOR_TYPES: Final = frozenset(int(member) for member in ActorType)
