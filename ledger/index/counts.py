@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from ledger.index.plan import Offsets, span, unpack
-from ledger.index.search import Index, segments
-from ledger.index.segment import SEGMENT_SIZE
+from ledger.index.search import Found, Index
 from ledger.index.terms import Group, group_of
 from ledger.query.nodes import EVERYTHING, Node
 
@@ -42,7 +41,7 @@ class Buckets:
 
     Attributes:
         width: Length of a bucket in microseconds.
-        offset: Where one begins, microseconds since 1970.
+        offset: Where one begins, microseconds since 1970; less than the width.
         column: The time that counts: `occurred_at` or `recorded_at`.
     """
 
@@ -75,9 +74,8 @@ def count(
     group = group_of(group_by, index.category_of, index.controls_of) if group_by else None
     groups: Counter[tuple[int, str]] = Counter()
     total = 0
-    for number in segments(0, size):
-        begin, end = number * SEGMENT_SIZE, min(size, (number + 1) * SEGMENT_SIZE)
-        with index.file(number) as file:
+    for number, begin, end in index.parts(0, size):
+        with index.file(number, end) as file:
             whole = node == EVERYTHING and _is_whole(file, end) and not (group and group.is_shared)
             if whole and buckets is None:
                 total += file.execute("SELECT count(*) FROM entry").fetchone()[0]
@@ -86,7 +84,7 @@ def count(
             if whole and group is None and buckets is not None:
                 total += _count_times(file, buckets, groups)
                 continue
-            passing = _passing(index, node, begin, end, verify)
+            passing = _passing(index.find_in(file, node, begin, end, descending=False), verify)
             total += sum(map(len, passing.values()))
             times = {window: _times(file, window, buckets) for window in passing} if buckets is not None else {}
             _count_passing(file, group, passing, times, groups)
@@ -111,19 +109,19 @@ def _count_whole(file: sqlite3.Connection, group: Group | None, groups: Counter[
 
 
 def _count_times(file: sqlite3.Connection, buckets: Buckets, groups: Counter[tuple[int, str]]) -> int:
-    # The column's name is this module's own.
-    statement = f"SELECT ({buckets.column} - ?) / ?, count(*) FROM entry GROUP BY 1"  # noqa: S608
+    # The column's name is this module's own. A division of SQL cuts towards 0, so nothing negative is divided.
+    statement = f"SELECT ({buckets.column} - ? + ?) / ? - 1, count(*) FROM entry GROUP BY 1"  # noqa: S608
     total = 0
-    for number, times in file.execute(statement, (buckets.offset, buckets.width)):
+    for number, times in file.execute(statement, (buckets.offset, buckets.width, buckets.width)):
         groups[number * buckets.width + buckets.offset, ""] += times
         total += times
     return total
 
 
-def _passing(index: Index, node: Node, begin: int, end: int, verify: Verify) -> dict[int, Offsets]:
+def _passing(windows: Iterable[Found], verify: Verify) -> dict[int, Offsets]:
     """Return the entries that pass, as offsets by window."""
     passing: dict[int, Offsets] = {}
-    for found in index.find(node, begin, end, descending=False):
+    for found in windows:
         indexes = found.leaf_indexes if found.is_exact else verify(found.leaf_indexes)
         first, _ = span(found.window)
         if indexes:

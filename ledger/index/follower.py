@@ -18,9 +18,11 @@ from ledger.events.commitments import SALT_SIZE
 from ledger.events.leaf import peek_leaf
 from ledger.index.segment import (
     REBUILD,
+    SEGMENT_SIZE,
     WINDOW_SIZE,
     Row,
     SegmentWriter,
+    is_damage,
     remove_segment,
     segment_numbers,
     segment_path,
@@ -33,9 +35,16 @@ from ledger.storage.api import ReadTransaction, SectionKind, Store
 class Indexer:
     """Fills the index of one log. Owned by the process that follows the log."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
-        """Keep the parts; the folder is made where it is missing."""
+    def __init__(self, store: Store, folder: Path, *, segment_size: int = SEGMENT_SIZE) -> None:
+        """Keep the parts; the folder is made where it is missing.
+
+        Args:
+            store: The log's store, which this closes.
+            folder: Where the files are.
+            segment_size: Leaf indexes that a file covers.
+        """
         self._store = store
+        self._segment_size = segment_size
         self._folder = folder
         self._writer: SegmentWriter | None = None
         make_folder(folder)
@@ -52,10 +61,10 @@ class Indexer:
         try:
             writer = self._current()
             return self._write_batch(writer)
-        except sqlite3.DatabaseError as error:
-            # A full disk is waited for; anything else that a file has, a new file has not.
+        except sqlite3.Error as error:
+            # A full disk, for example, is waited for; what is damaged is made again.
             self._close()
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            if is_damage(error):
                 self._remove_from(self._newest())
             raise StorageError(f"the index cannot be written: {error}") from error
 
@@ -97,7 +106,8 @@ class Indexer:
         return writer
 
     def _open(self, number: int) -> SegmentWriter:
-        return SegmentWriter(segment_path(self._folder, number), number, self._store.meta.origin)
+        origin = self._store.meta.origin
+        return SegmentWriter(segment_path(self._folder, number), number, origin, size=self._segment_size)
 
     def _newest_valid(self) -> int:
         """Return the number of the newest file whose head, and all before it, the log has; remove the others."""
@@ -118,8 +128,10 @@ class Indexer:
                     and is_full
                     and writer.root_hash == tree_root(writer.watermark, snapshot.hashes)
                 )
-        except sqlite3.DatabaseError:
-            return False
+        except sqlite3.Error as error:
+            if is_damage(error):
+                return False
+            raise
 
     def _newest(self) -> int:
         return max(segment_numbers(self._folder), default=0)

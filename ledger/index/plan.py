@@ -26,6 +26,8 @@ MAX_TERMS: Final = 2_000
 Offsets: TypeAlias = AbstractSet[int]
 """Offsets of entries in a window."""
 
+# The largest number of SQLite; no entry has a time or an index so large.
+_LARGEST: Final = 2**63 - 1
 # Rows of so many terms are read window by window; of more, all at once.
 _FEW_TERMS: Final = 16
 _COLUMNS: Final = {"timestamp": "occurred_at", "recorded_at": "recorded_at", "leaf_index": "leaf_index"}
@@ -77,9 +79,16 @@ def span(window: int) -> tuple[int, int]:
 
 
 def unpack(offsets: bytes) -> array[int]:
-    """Return the offsets that a posting holds."""
+    """Return the offsets that a posting holds.
+
+    Raises:
+        sqlite3.DatabaseError: It is damaged.
+    """
     found = array("H")
-    found.frombytes(offsets)
+    try:
+        found.frombytes(offsets)
+    except (TypeError, ValueError) as error:
+        raise sqlite3.DatabaseError("a posting is damaged") from error
     return found
 
 
@@ -87,7 +96,8 @@ def make_plan(node: Node, windows: Windows, category_of: CategoryOf, controls_of
     """Return a filter made ready for a file."""
     if isinstance(node, Comparison):
         if node.field in _COLUMNS and node.operator in _ORDERINGS:
-            return _Times(windows, _COLUMNS[node.field], _ORDERINGS[node.operator], node.value)
+            value = min(int(node.value), _LARGEST) if isinstance(node.value, int) else 0
+            return _Times(windows, _COLUMNS[node.field], _ORDERINGS[node.operator], value)
         meant = meaning(node, category_of, controls_of)
         ids = None if meant is None else _term_ids(windows.file, meant)
         return _Unknown(windows) if ids is None else _Terms(windows, ids)
@@ -102,7 +112,7 @@ def make_plan(node: Node, windows: Windows, category_of: CategoryOf, controls_of
 
 def _term_ids(file: sqlite3.Connection, meant: Meaning) -> list[int] | None:
     """Return the ids of the terms that are meant; None where they are too many."""
-    if not meant.before:
+    if meant.before is None:
         rows = file.execute("SELECT text, id FROM term WHERE kind = ? AND text = ?", (meant.kind, meant.first))
     else:
         rows = file.execute(
@@ -168,7 +178,7 @@ class _Times:
     in_file: Windows
     column: str
     comparison: str
-    value: object
+    value: int
     is_exact: bool = True
 
     def windows(self) -> AbstractSet[int] | None:

@@ -17,6 +17,7 @@ from ledger.events.leaf import decode_leaf
 from ledger.events.wire import read_event, read_personal
 from ledger.index.counts import Buckets, Counts, count
 from ledger.index.search import Index
+from ledger.index.segment import State
 from ledger.merkle.proofs import tree_root
 from ledger.query.nodes import Node, personal_fields
 from ledger.query.predicate import QueriedEntry, compile_predicate
@@ -48,8 +49,15 @@ class Page:
 class Queries:
     """Queries of one log at one snapshot. For one thread."""
 
-    def __init__(self, reader: LogReader, index: Index, clock: Clock, node: Node) -> None:
+    def __init__(self, reader: LogReader, index: Index, indexed: State, clock: Clock, node: Node) -> None:
         """Make a filter ready.
+
+        Args:
+            reader: The log at one snapshot.
+            index: Its index.
+            indexed: What the index said of itself before the snapshot was opened, so that the log has all of it.
+            clock: The clock.
+            node: The filter.
 
         Raises:
             IndexBehindError: The index cannot be used yet.
@@ -60,13 +68,16 @@ class Queries:
         self._node = node
         self._view = View.FULL if personal_fields(node) else View.EVENT
         self._passes = compile_predicate(node, category_of=index.category_of, controls_of=index.controls_of)
-        size, root_hash = index.head()
-        if size > reader.head.tree_size:
-            # Indexed since the snapshot was opened: what is beyond it is left out.
-            size = reader.head.tree_size
-        elif root_hash != tree_root(size, reader.snapshot.hashes):
+        size = indexed.watermark
+        committed = reader.snapshot.head()
+        if (
+            committed is None
+            or size > committed.tree_size
+            or indexed.root_hash != tree_root(size, reader.snapshot.hashes)
+        ):
             raise IndexBehindError("the index is of another log and is made again", hint="retry after a pause")
-        self.indexed_size = size
+        # What is committed may be indexed before its head is signed.
+        self.indexed_size = min(size, reader.head.tree_size)
 
     def page(self, tree_size: int, cursor: int, limit: int, *, descending: bool) -> Page:
         """Return the next entries that pass.

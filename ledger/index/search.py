@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,10 @@ from ledger.index.segment import (
     REBUILD,
     SEGMENT_SIZE,
     WINDOW_SIZE,
+    State,
+    is_damage,
     open_reader,
+    read_state,
     segment_numbers,
     segment_path,
 )
@@ -46,14 +49,24 @@ class Found:
 class Index:
     """The index of one log, for reading. Thread-safe; each query opens the files anew."""
 
-    def __init__(self, folder: Path, category_of: CategoryOf, controls_of: ControlsOf) -> None:
-        """Keep the parts; the folder need not be there yet."""
+    def __init__(
+        self, folder: Path, category_of: CategoryOf, controls_of: ControlsOf, *, segment_size: int = SEGMENT_SIZE
+    ) -> None:
+        """Keep the parts; the folder need not be there yet.
+
+        Args:
+            folder: Where its files are.
+            category_of: What the catalogue says of an action.
+            controls_of: What the catalogue says of an action.
+            segment_size: Leaf indexes that a file covers.
+        """
         self._folder = folder
+        self.segment_size = segment_size
         self.category_of = category_of
         self.controls_of = controls_of
 
-    def head(self) -> tuple[int, bytes]:
-        """Return the tree head that the index stands for: size and root, 32 bytes.
+    def head(self) -> State:
+        """Return what the index says of itself: the tree head that it stands for, and of which log.
 
         Raises:
             IndexBehindError: There is no index that can be read.
@@ -61,9 +74,8 @@ class Index:
         numbers = segment_numbers(self._folder)
         if not numbers:
             raise _behind("it was not made yet")
-        with self.file(numbers[-1]) as file:
-            watermark, root_hash = file.execute("SELECT watermark, root FROM state").fetchone()
-        return watermark, root_hash
+        with self.file(numbers[-1], 0) as file:
+            return read_state(file)
 
     def find(self, node: Node, begin: int, end: int, *, descending: bool) -> Iterator[Found]:
         """Yield the entries of [begin, end) that may pass a filter, a window at a time; windows without are left out.
@@ -71,15 +83,21 @@ class Index:
         Raises:
             IndexBehindError: The index cannot be read.
         """
-        numbers = segments(begin, end)
-        for number in reversed(numbers) if descending else numbers:
-            with self.file(number) as file:
-                first, last = max(begin, number * SEGMENT_SIZE), min(end, (number + 1) * SEGMENT_SIZE)
-                yield from self._find_in(file, node, first, last, descending=descending)
+        parts = list(self.parts(begin, end))
+        for number, first, last in reversed(parts) if descending else parts:
+            with self.file(number, last) as file:
+                yield from self.find_in(file, node, first, last, descending=descending)
 
-    def _find_in(
+    def parts(self, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Yield the files that have the entries [begin, end): the number of each, and its part of them."""
+        if begin < end:
+            for number in range(begin // self.segment_size, (end - 1) // self.segment_size + 1):
+                yield number, max(begin, number * self.segment_size), min(end, (number + 1) * self.segment_size)
+
+    def find_in(
         self, file: sqlite3.Connection, node: Node, begin: int, end: int, *, descending: bool
     ) -> Iterator[Found]:
+        """Yield those entries [begin, end) of one file that may pass a filter, as `find` does."""
         plan = make_plan(node, Windows(file), self.category_of, self.controls_of)
         in_range = range(begin // WINDOW_SIZE, (end - 1) // WINDOW_SIZE + 1)
         chosen = plan.windows()
@@ -92,26 +110,30 @@ class Index:
                 yield Found(found, plan.is_exact, window)
 
     @contextmanager
-    def file(self, number: int) -> Iterator[sqlite3.Connection]:
-        """Open a file for reading.
+    def file(self, number: int, end: int) -> Iterator[sqlite3.Connection]:
+        """Open a file for reading, as it is at this moment.
+
+        Args:
+            number: Its number.
+            end: Index after the last entry that it must have; it may be one that is just made again.
 
         Raises:
-            IndexBehindError: It cannot be read; where it is damaged, the follower is asked to make it again.
+            IndexBehindError: It has less, or cannot be read; where it is damaged, the follower is asked to make it again.
         """
         try:
             with closing(open_reader(segment_path(self._folder, number))) as file:
-                if file.execute("SELECT format FROM state").fetchone() != (FORMAT,):
+                file.execute("BEGIN")
+                state = read_state(file)
+                if state.format != FORMAT:
                     raise _behind("it is of another version")
+                if state.watermark < end:
+                    raise _behind(f"it is made again, and has {state.watermark} entries of {end}")
                 yield file
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-                (self._folder / REBUILD).touch()
+        except sqlite3.Error as error:
+            if is_damage(error):
+                with suppress(OSError):
+                    (self._folder / REBUILD).touch()
             raise _behind(f"it cannot be read: {error}") from error
-
-
-def segments(begin: int, end: int) -> range:
-    """Return the numbers of the files of the entries [begin, end)."""
-    return range(begin // SEGMENT_SIZE, (end - 1) // SEGMENT_SIZE + 1) if begin < end else range(0)
 
 
 def _behind(why: str) -> IndexBehindError:

@@ -62,6 +62,21 @@ _BUSY_SECONDS: Final = 5.0
 # A page that many batches change is copied to the file once.
 _CHECKPOINT_PAGES: Final = 16_000
 _REMEMBERED_TERMS: Final = 100_000
+# What passes by itself or by an operator's hand: no reason to make a file again.
+_PASSING_ERRORS: Final = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_INTERRUPT,
+    }
+)
+_PRIMARY_CODE: Final = 0xFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +90,41 @@ class Row:
 
     times: tuple[int, int, int]
     terms: Iterable[Term]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a file says of itself.
+
+    Attributes:
+        format: Version of the file.
+        origin: Origin of the log.
+        watermark: How many entries of the log are in it and the files before.
+        root_hash: Root of the log's tree of that size, 32 bytes; empty for a file that stands for no head of the log.
+    """
+
+    format: int
+    origin: str
+    watermark: int
+    root_hash: bytes
+
+
+def read_state(file: sqlite3.Connection) -> State:
+    """Return what a file says of itself.
+
+    Raises:
+        sqlite3.DatabaseError: It cannot be read.
+    """
+    row = file.execute("SELECT format, origin, watermark, root FROM state").fetchone()
+    if row is None:
+        raise sqlite3.DatabaseError("the file does not say what it stands for")
+    return State(*row)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether an error says that a file has to be made again; a full disk, for example, is waited for."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return code is None or code & _PRIMARY_CODE not in _PASSING_ERRORS
 
 
 def segment_path(folder: Path, number: int) -> Path:
@@ -116,16 +166,29 @@ class SegmentWriter:
         root_hash: Root of the log's tree of that size, 32 bytes; empty for a file that stands for no head of the log.
     """
 
-    def __init__(self, path: Path, number: int, origin: str) -> None:
+    def __init__(self, path: Path, number: int, origin: str, *, size: int = SEGMENT_SIZE) -> None:
         """Open the file, or make it.
+
+        Args:
+            path: Where it is.
+            number: Its number.
+            origin: Origin of the log.
+            size: Leaf indexes that it covers; whole windows.
 
         Raises:
             sqlite3.DatabaseError: It cannot be read or made.
         """
         self.number = number
-        self.end = (number + 1) * SEGMENT_SIZE
+        self.end = (number + 1) * size
         self._path = path
         self._file = sqlite3.connect(path, timeout=_BUSY_SECONDS)
+        try:
+            self._prepare(origin, number * size)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _prepare(self, origin: str, begin: int) -> None:
         for pragma in (
             "journal_mode=WAL",
             "synchronous=NORMAL",
@@ -135,16 +198,14 @@ class SegmentWriter:
         ):
             self._file.execute(f"PRAGMA {pragma}")
         if not self._file.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            first = (FORMAT, origin, number * SEGMENT_SIZE, b"" if number else EMPTY_ROOT)
+            first = (FORMAT, origin, begin, b"" if begin else EMPTY_ROOT)
             self._file.executescript(f"BEGIN;{_SCHEMA}")
             self._file.execute("INSERT INTO state VALUES (1, ?, ?, ?, ?)", first)
             self._file.commit()
-        self._inode = path.stat().st_ino
-        version, of, self.watermark, self.root_hash = self._file.execute(
-            "SELECT format, origin, watermark, root FROM state"
-        ).fetchone()
-        if (version, of) != (FORMAT, origin):
-            self.root_hash = b""
+        self._inode = self._path.stat().st_ino
+        state = read_state(self._file)
+        self.watermark = state.watermark
+        self.root_hash = state.root_hash if (state.format, state.origin) == (FORMAT, origin) else b""
         self._next_term: int = self._file.execute(_NEXT_TERM).fetchone()[0]
         self._ids: dict[Term, int] = {}
 

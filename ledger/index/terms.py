@@ -28,7 +28,9 @@ METADATA_TEXT_MAX: Final = 128
 # Stands between the parts of a text; what comes before it never has one, but for the id of a target.
 _BETWEEN: Final = "\0"
 _AFTER: Final = "\1"
-_LAST: Final = "\U0010ffff"
+# SQLite has every blob above every text.
+_LAST: Final = b""
+_LAST_CHARACTER: Final = "\U0010ffff"
 _OUTCOMES: Final = {int(member): member.name.lower() for member in Outcome}
 
 
@@ -91,13 +93,13 @@ class Meaning:
     Attributes:
         kind: Kind of the terms.
         first: Smallest text.
-        before: Text above the largest; empty where `first` is the only text.
+        before: What is above the largest; None where `first` is the only text.
         accepts: Whether a text of the range is meant.
     """
 
     kind: int
     first: str
-    before: str = ""
+    before: str | bytes | None = None
     accepts: Callable[[str], bool] | None = None
 
 
@@ -108,14 +110,14 @@ class Group:
     Attributes:
         kind: Kind of the terms that have its values.
         first: Smallest text of these terms.
-        before: Text above the largest.
+        before: What is above the largest.
         values: The values that a term's text stands for.
         is_shared: Whether an entry may have several terms that stand for one value.
     """
 
     kind: int
     first: str
-    before: str
+    before: str | bytes
     values: Callable[[str], Sequence[str]]
     is_shared: bool = False
 
@@ -166,8 +168,8 @@ def terms_of(facts: Facts, catalogue: int) -> list[tuple[int, str]]:
         add((TermKind.ACTOR_EMAIL, lower_ascii(facts.actor_email)))
     if facts.outcome:
         add((TermKind.OUTCOME, _OUTCOMES[facts.outcome]))
-    if facts.ip:
-        add((TermKind.IP, _ip_text(facts.ip)))
+    if facts.ip and (text := _ip_text(facts.ip)):
+        add((TermKind.IP, text))
     for target_type, target_id in facts.targets:
         add((TermKind.TARGET, f"{target_id}{_BETWEEN}{target_type}"))
         if target_type:
@@ -220,12 +222,22 @@ def _equal(name: str, text: str) -> Meaning | None:
 
 def _beginning(name: str, text: str) -> Meaning | None:
     if name in _PLAIN:
-        return Meaning(_PLAIN[name], text, text + _LAST)
+        return Meaning(_PLAIN[name], text, _above(text))
     if name == "action":
-        return Meaning(TermKind.ACTION, text, text + _LAST)
+        return Meaning(TermKind.ACTION, text, _above(text))
     if name == "target_id":
-        return Meaning(TermKind.TARGET, text, text + _LAST, lambda found: _target_id(found).startswith(text))
+        return Meaning(TermKind.TARGET, text, _above(text), lambda found: _target_id(found).startswith(text))
     return None
+
+
+def _above(beginning: str) -> str | bytes:
+    """Return what is above every text that begins so, and above no other that is not below them."""
+    kept = beginning.rstrip(_LAST_CHARACTER)
+    if not kept:
+        return _LAST
+    following = ord(kept[-1]) + 1
+    # What stands for halves of characters is none itself.
+    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)
 
 
 def _metadata(name: str, value: Value) -> Meaning | None:

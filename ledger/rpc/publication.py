@@ -22,6 +22,9 @@ class Published(Protocol):
 class Indexed(Protocol):
     """How far each log was indexed by another process."""
 
+    def grew(self, name: str) -> None:
+        """Have a log looked at. Thread-safe."""
+
     def size(self, log: str) -> int:
         """Return how many entries of a log are indexed; 0 until it is known. Thread-safe."""
 

@@ -65,13 +65,18 @@ class QueryRecords:
                 minute.followed += 1
                 return
             followed = minute.followed if minute is not None else 0
-            self._minutes[key] = _Minute(now)
+            # Until it is recorded; meanwhile others of this minute count with it.
+            self._minutes[key] = current = _Minute(now)
             self._minutes.move_to_end(key)
             if len(self._minutes) > _REMEMBERED:
                 self._minutes.popitem(last=False)
         try:
             log.administer(AdminRequest("", SERVER_PRINCIPAL, [_event(log.name, caller, filter_text, followed)], None))
         except LedgerError:
+            with self._lock:
+                # None that was answered is forgotten, and the next one tries again.
+                current.followed += followed + (not shows_personal)
+                current.began_at = now - _EVERY_US
             if shows_personal:
                 raise
             self._on_unrecorded(log.name)

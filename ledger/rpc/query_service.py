@@ -6,7 +6,8 @@ looks at personal data needs the right to read them, whatever is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -16,11 +17,12 @@ from ledger.catalogue import category_of, controls_of
 from ledger.engine.log import Log
 from ledger.engine.reader import LogReader, View
 from ledger.engine.records import KEY_PREFIX, Credential
-from ledger.errors import IndexBeyondTreeError
+from ledger.errors import IndexBehindError, IndexBeyondTreeError
 from ledger.events.event import Value
 from ledger.index.counts import Buckets
 from ledger.index.queries import Queries
 from ledger.index.search import Index
+from ledger.index.segment import State
 from ledger.query.filter_json import encode_filter
 from ledger.query.nodes import Node, personal_fields
 from ledger.query.parser import parse_filter
@@ -89,12 +91,12 @@ class _QueryService:
             query = _identity(request, node)
             place = unseal(request.page_token, query, key, self._parts.clock.now_us()) if request.page_token else None
             self._record(log, call, node, is_personal=view is View.FULL)
-            with log.read() as reader:
+            with self._indexed(request.log) as (index, indexed), log.read() as reader:
                 # Later pages are of the size that the first one fixed.
                 size = place.tree_size if place else reader.head.tree_size
                 _check_size(reader, max(size, request.at_least))
                 cursor = place.cursor if place else 0 if request.ascending else size
-                queries = Queries(reader, self._index(request.log), self._parts.clock, node)
+                queries = Queries(reader, index, indexed, self._parts.clock, node)
                 page = queries.page(size, cursor, limit, descending=not request.ascending)
                 entries = list(fitting_entries(reader, page.leaf_indexes, view))
                 cut = len(entries) < len(page.leaf_indexes)
@@ -143,9 +145,9 @@ class _QueryService:
             buckets = Buckets(width, offset, "recorded_at" if request.by_recorded_at else "occurred_at")
         with self._parts.registry.use(request.log) as log:
             self._record(log, call, node, is_personal=False)
-            with log.read() as reader:
+            with self._indexed(request.log) as (index, indexed), log.read() as reader:
                 _check_size(reader, request.at_least)
-                queries = Queries(reader, self._index(request.log), self._parts.clock, node)
+                queries = Queries(reader, index, indexed, self._parts.clock, node)
                 counts = queries.count(group_by=request.group_by, buckets=buckets)
                 head = reader.checkpoint(queries.indexed_size)
         ordered = sorted(counts.groups.items(), key=lambda group: (-group[1], group[0]))
@@ -161,8 +163,16 @@ class _QueryService:
             checkpoint=checkpoint_message(head),
         )
 
-    def _index(self, log: str) -> Index:
-        return Index(self._parts.registry.directory.index_path(log), category_of, controls_of)
+    @contextmanager
+    def _indexed(self, log: str) -> Iterator[tuple[Index, State]]:
+        """Give the index of a log, and what it says of itself before the log is looked at."""
+        index = Index(self._parts.registry.directory.index_path(log), category_of, controls_of)
+        try:
+            yield index, index.head()
+        except IndexBehindError:
+            # The indexer looks at once; the next try may find it done.
+            self._parts.indexed.grew(log)
+            raise
 
     def _filter(self, call: Call, log: str, asked: query_pb2.EventFilter, group_by: str = "") -> Node:
         """Return the filter of a request, which the caller may use.

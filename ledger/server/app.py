@@ -75,6 +75,19 @@ class Publication(Published, Protocol):
         """Tell that a log has a new head. Thread-safe."""
 
 
+class Indexing(Indexed, Protocol):
+    """What keeps the indexes up to date."""
+
+    def start(self) -> None:
+        """Begin; for the event loop."""
+
+    async def stop(self) -> None:
+        """End, and wait for the end."""
+
+
+MakeIndexer = Callable[[DataDirectory, int, Callable[[], list[str]]], Indexing]
+"""Makes it from the directory, the owner lock's descriptor, and the names of the logs."""
+
 MakePublication = Callable[
     [DataDirectory, int, Callable[[], list[str]], Callable[[str, str], None]],
     Publication,
@@ -107,6 +120,7 @@ class LedgerServer:
         clock: Clock | None = None,
         random: RandomSource = os.urandom,
         make_publication: MakePublication = PublisherProcess,
+        make_indexer: MakeIndexer = IndexerProcess,
     ) -> None:
         """Keep the settings; nothing is touched yet.
 
@@ -117,6 +131,7 @@ class LedgerServer:
             clock: The clock; None for the machine's.
             random: Returns so many random bytes.
             make_publication: Makes what publishes.
+            make_indexer: Makes what indexes.
         """
         self._config = config
         self._say = say
@@ -124,6 +139,7 @@ class LedgerServer:
         self._clock = clock if clock is not None else SystemClock()
         self._random = random
         self._make_publication = make_publication
+        self._make_indexer = make_indexer
         # Guards the three below.
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -225,7 +241,7 @@ class LedgerServer:
                 lambda: [SYSTEM_LOG, *registry.names()],
                 _freezer(registry, "publisher"),
             )
-            indexer = IndexerProcess(registry.directory, lock.fileno(), lambda: [SYSTEM_LOG, *registry.names()])
+            indexer = self._make_indexer(registry.directory, lock.fileno(), lambda: [SYSTEM_LOG, *registry.names()])
             limits = self._config.calls
             admission = self._admission = Admission(self._clock, limits)
             passes: dict[str, int] = {}

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ledger.clock import SystemClock
 from ledger.engine.directory import DataDirectory, open_directory
 from ledger.engine.registry import MAX_OPEN_LOGS
 from ledger.errors import LedgerError
@@ -26,6 +27,7 @@ _READ_BYTES: Final = 65_536
 _LOOK_SECONDS: Final = 5.0
 # A log that has much to be indexed lets the others have their turn.
 _TURN_BATCHES: Final = 20
+_US_PER_SECOND: Final = 1_000_000
 
 
 def main() -> None:
@@ -33,8 +35,11 @@ def main() -> None:
     with suppress(OSError):  # a sandbox may forbid it
         os.nice(_PRIORITY)
     followers = _Followers(open_directory(Path(sys.argv[1]), map_size=int(sys.argv[2])))
+    clock = SystemClock()
     waiting: dict[str, None] = {}
     known: dict[str, None] = {}
+    failed: set[str] = set()
+    looked_at = clock.boottime_us()
     rest = b""
     while True:
         readable, _, _ = select.select([0], [], [], 0 if waiting else _LOOK_SECONDS)
@@ -45,15 +50,22 @@ def main() -> None:
                 return
             *lines, rest = (rest + data).split(b"\n")
             named = dict.fromkeys(line.decode() for line in lines)
-            waiting |= named
             known |= named
-        elif not waiting:
+            # What failed is tried again at the next look, however fast it grows.
+            waiting |= dict.fromkeys(name for name in named if name not in failed)
+        if clock.boottime_us() - looked_at >= _LOOK_SECONDS * _US_PER_SECOND:
+            looked_at = clock.boottime_us()
+            failed.clear()
             waiting |= known
         if waiting:
             name = next(iter(waiting))
             del waiting[name]
-            if followers.advance(name):
-                waiting[name] = None
+            try:
+                if followers.advance(name):
+                    waiting[name] = None
+            except (LedgerError, OSError) as error:
+                failed.add(name)
+                _tell({"log": name, "problem": str(error)})
 
 
 class _Followers:
@@ -65,31 +77,41 @@ class _Followers:
         self._told: dict[str, int] = {}
 
     def advance(self, name: str) -> bool:
-        """Index some more of a log; return whether there may be more."""
+        """Index some more of a log; return whether there may be more.
+
+        Raises:
+            LedgerError: The log cannot be read, or its index not written.
+            OSError: The index cannot be written.
+        """
+        indexer = self._open.pop(name, None) or self._opened(name)
         try:
-            indexer = self._open.pop(name, None)
-            if indexer is None:
-                while len(self._open) >= MAX_OPEN_LOGS:
-                    self._open.pop(next(iter(self._open))).close()
-                store = self._directory.open_store(name, read_only=True)
-                indexer = Indexer(store, self._directory.index_path(name))
-            # At the end of the order in which they were used.
-            self._open[name] = indexer
+            before, is_done = -1, False
             for _ in range(_TURN_BATCHES):
-                before = self._told.get(name, -1)
                 size = indexer.step()
-                if size == before:
-                    return False
-                self._told[name] = size
-                _tell({"log": name, "indexed_size": size})
-        except (LedgerError, OSError) as error:
-            failed = self._open.pop(name, None)
-            if failed is not None:
-                failed.close()
+                if size != self._told.get(name):
+                    self._told[name] = size
+                    _tell({"log": name, "indexed_size": size})
+                is_done = size == before
+                if is_done:
+                    break
+                before = size
+        except BaseException:
+            indexer.close()
             self._told.pop(name, None)
-            _tell({"log": name, "problem": str(error)})
-            return False
-        return True
+            raise
+        # At the end of the order in which they were used.
+        self._open[name] = indexer
+        return not is_done
+
+    def _opened(self, name: str) -> Indexer:
+        while len(self._open) >= MAX_OPEN_LOGS:
+            self._open.pop(next(iter(self._open))).close()
+        store = self._directory.open_store(name, read_only=True)
+        try:
+            return Indexer(store, self._directory.index_path(name))
+        except BaseException:
+            store.close()
+            raise
 
     def close(self) -> None:
         for indexer in self._open.values():
