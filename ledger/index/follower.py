@@ -94,7 +94,7 @@ class Indexer:
             self._remove_from(0)
             (self._folder / REBUILD).unlink(missing_ok=True)
         writer = self._writer
-        if writer is not None and not writer.is_in_place():
+        if writer is not None and not (writer.is_in_place() and self._has_all_before(writer.number)):
             self._close()
             writer = None
         if writer is None:
@@ -132,6 +132,9 @@ class Indexer:
             if is_damage(error):
                 return False
             raise
+
+    def _has_all_before(self, number: int) -> bool:
+        return segment_numbers(self._folder)[:number] == list(range(number))
 
     def _newest(self) -> int:
         return max(segment_numbers(self._folder), default=0)

@@ -70,7 +70,7 @@ def unseal(token: str, query: bytes, key: bytes, now_us: int) -> Place:
     found, body = data[:_SEAL_BYTES], data[_SEAL_BYTES:]
     if not hmac.compare_digest(found, _seal(body, query, key)):
         raise _refused(
-            "is not of this query by this credential: filter, order, page size, view and log must be as before"
+            "is not of this query by this credential: log, filter, order and view must be as before"
         )
     place = Place(*json.loads(body))
     if place.ends_at < now_us:
