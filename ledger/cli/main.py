@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "fsck": ("fsck", "Check a data directory."),
     "bench": ("bench", "Put load on a server, and show how quickly it acknowledged."),
     "scrub": ("scrub", "Show the scrubber's place and findings, or scrub now."),
+    "reindex": ("reindex", "Make the indexes of logs again."),
     "backup": ("backup", "Back up a data directory."),
     "restore": ("restore", "Restore a backup; accept a head for data without its guard."),
     "stats": ("stats", "Show sizes and growth of logs, with a forecast."),

@@ -102,9 +102,9 @@ def command(  # noqa: PLR0913 - click passes each option by its name
     explains: bool,
     **typed: object,
 ) -> None:
-    """Find events by FILTER, such as 'action = "user.role.updated" AND actor_id = "user_123"', by options, or both.
+    """Find and count events by a filter, by options, or both.
 
-    All that is given must hold. The newest come first, and all are of the log as it was at the first of them.
+    FILTER is such as 'action = "user.role.updated" AND actor_id = "user_123"'. All that is given must hold. The newest come first, and all are of the log as it was at the first of them.
     """
     where = TypedFilter(
         **typed,  # type: ignore[arg-type]

@@ -69,9 +69,7 @@ def unseal(token: str, query: bytes, key: bytes, now_us: int) -> Place:
         raise _refused("is no token of this server") from None
     found, body = data[:_SEAL_BYTES], data[_SEAL_BYTES:]
     if not hmac.compare_digest(found, _seal(body, query, key)):
-        raise _refused(
-            "is not of this query by this credential: log, filter, order and view must be as before"
-        )
+        raise _refused("is not of this query by this credential: log, filter, order and view must be as before")
     place = Place(*json.loads(body))
     if place.ends_at < now_us:
         raise _refused("is older than a day")

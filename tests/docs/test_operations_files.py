@@ -60,6 +60,7 @@ def _labels_by_metric() -> dict[str, set[str]]:
     metrics.authentication_failed()
     metrics.scrubbed("default", 1)
     metrics.scrub_mismatch("default")
+    metrics.query_unrecorded("default")
     text = metrics.exposition("")[0].decode()
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^(\w+)(?:\{(.*?)\})? ", text, flags=re.MULTILINE):

@@ -203,6 +203,7 @@ def test_pages_are_of_one_tree_while_appends_go_on(served: Served, client: Ledge
 
 def test_what_was_just_appended_is_found(served: Served, client: Ledger) -> None:
     writer = served.client()
+    index = 0
     for number in range(20):
         index = _append(writer, {"action": "own.written", "correlation_id": f"own-{number}"})
         (entry,) = client.query(f'correlation_id = "own-{number}"')
@@ -240,12 +241,13 @@ def test_a_field_that_nothing_is_counted_by_and_a_token_of_another_query_are_ref
     with pytest.raises(InvalidFilterError):
         client.count(group_by='action = "x" OR outcome')
     token = client.query_page(page_size=1).next_page_token
-    for asks in (
+    refused: list[Callable[[], object]] = [
         lambda: client.query_page('outcome = "denied"', page_token=token),
         lambda: client.query_page(page_token=token, ascending=True),
         lambda: without_grant.query_page(page_token=token),
         lambda: client.query_page(page_token="x" * 5_000),
-    ):
+    ]
+    for asks in refused:
         with pytest.raises(InvalidRequestError):
             asks()
 
@@ -365,9 +367,7 @@ def test_queries_are_on_record_once_a_minute_with_how_many_followed(tmp_path: Pa
         stub.QueryEvents(request, timeout=30)
         stub.QueryEvents(query_pb2.QueryEventsRequest(log="default", filter=personal), timeout=30)
         asked = query_pb2.EventFilter(text='action = "ledger.query.executed"')
-        answer = stub.QueryEvents(
-            query_pb2.QueryEventsRequest(log="default", filter=asked, ascending=True), timeout=30
-        )
+        answer = stub.QueryEvents(query_pb2.QueryEventsRequest(log="default", filter=asked, ascending=True), timeout=30)
     events = [read_event(entry.event.content) for entry in answer.entries]
     said = [{item.key: item.value for item in event.metadata} for event in events]
     assert [(entry.get("filter"), entry.get("queries_since_last_record")) for entry in said] == [

@@ -22,16 +22,16 @@ from ledger.index.segment import WINDOW_SIZE, Row, SegmentWriter, segment_path
 from ledger.index.terms import METADATA_TEXT_MAX, terms_of
 from ledger.query import EVERYTHING, Comparison, Node, Operator, QueriedEntry
 from ledger.query.addresses import format_address, parse_address
-from ledger.query.values import lower_ascii
 from ledger.query.parser import parse_filter
 from ledger.query.predicate import compile_predicate
+from ledger.query.values import lower_ascii
 from tests.support.filters import FILTERS, category_of, controls_of, entries
 
 ORIGIN = "logs.example/index"
 _SEGMENT = 2 * WINDOW_SIZE
 _SIZE = 2 * _SEGMENT + 7
 # Hundreds of indexes are made, and none has to outlive anything.
-_IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+_IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 # Around the ends of windows and files, so that a log of few entries has several of both.
 _PLACES = st.sampled_from(
     [
@@ -106,7 +106,7 @@ def test_what_passes_is_found_and_nothing_else_where_the_index_says_so(
         'controls:"CC1"',
         'NOT outcome = "denied"',
         "leaf_index > 3 AND leaf_index <= 18446744073709551615",
-        "recorded_at < \"2030-01-01T00:00:00Z\"",
+        'recorded_at < "2030-01-01T00:00:00Z"',
     ],
 )
 def test_the_questions_that_people_ask_are_answered_by_the_index_alone(text: str) -> None:
@@ -150,6 +150,7 @@ def _values(name: str, entry: QueriedEntry) -> set[str]:  # noqa: C901, PLR0911 
     event, personal = entry.event or Event(), entry.personal or PersonalData()
     head, _, key = name.partition(".")
     if key:
+        sections: list[Event | PersonalData]
         sections = [personal] if head == "personal_metadata" else [event, personal] if key == "email" else [event]
         return {_shown(item.value) for section in sections for item in section.metadata if item.key == key}
     if name == "action":
@@ -188,7 +189,10 @@ def _shown(value: object) -> str:
 
 
 _BUCKETS = st.none() | st.builds(
-    Buckets, width=st.just(604_800_000_000), offset=st.sampled_from([0, 345_600_000_000]), column=st.sampled_from(["occurred_at", "recorded_at"])
+    Buckets,
+    width=st.just(604_800_000_000),
+    offset=st.sampled_from([0, 345_600_000_000]),
+    column=st.sampled_from(["occurred_at", "recorded_at"]),
 )
 
 

@@ -78,9 +78,7 @@ def _check(lab: Lab, folder: Path) -> None:
     assert state.watermark == lab.size
     with lab.store.read() as snapshot:
         assert state.root_hash == tree_root(lab.size, snapshot.hashes)
-    found = [
-        place for window in index.find(EVERYTHING, 0, lab.size, descending=False) for place in window.leaf_indexes
-    ]
+    found = [place for window in index.find(EVERYTHING, 0, lab.size, descending=False) for place in window.leaf_indexes]
     assert found == list(range(lab.size))
     last = lab.size - 1
     (window,) = index.find(parse_filter(f'target_id = "user_{last}"'), 0, lab.size, descending=True)
