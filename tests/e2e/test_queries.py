@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from ledger.client import Ledger
+from ledger.client import AsyncLedger, Ledger
 from ledger.client.connection import Connection
 from ledger.client.options import Options
 from ledger.client.values import Entry, EntryView, Role, TimeBucket
@@ -180,6 +181,23 @@ def test_s09_the_story_of_a_session_in_one_call(served: Served) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["event"]["action"] for line in done.stdout.splitlines()] == steps
+
+
+def test_the_client_for_asyncio_finds_and_counts_the_same(served: Served, client: Ledger) -> None:
+    text = 'actor_id:"user_12*"'
+
+    async def ask() -> tuple[list[str], list[str], int]:
+        async with AsyncLedger(
+            served.address,
+            api_key=served.api_key,
+            verifier_key=served.verifier_key(),
+            state=served.folder / "state",
+        ) as ledger:
+            found = [entry async for entry in ledger.query(text)]
+            page = await ledger.query_page(text, page_size=1, ascending=True)
+            return _ids(found), _ids(page.entries), (await ledger.count(text)).total
+
+    assert asyncio.run(ask()) == (_ids(client.query(text)), ["user_123"], client.count(text).total)
 
 
 def test_pages_are_of_one_tree_while_appends_go_on(served: Served, client: Ledger) -> None:
