@@ -26,8 +26,7 @@ from ledger.errors import (
 )
 from ledger.events.wire import read_event
 from ledger.query.typed import TypedFilter
-from ledger.v1 import query_pb2
-from ledger.v1.query_pb2_grpc import QueryServiceStub
+from ledger.v1 import ledger_pb2, query_pb2
 from tests.support.live_server import live_server
 from tests.support.served import Served, run_logproof
 
@@ -372,8 +371,7 @@ def _damage(folder: Path) -> None:
 def test_queries_are_on_record_once_a_minute_with_how_many_followed(tmp_path: Path) -> None:
     clock = ManualClock(1_800_000_000_000_000)
     with live_server(tmp_path / "data", indexes=True, clock=clock) as server:
-        channel = grpc.intercept_channel(server.channel(), server.with_key(server.admin_key))
-        stub = QueryServiceStub(channel)
+        stub = server.query()
         request = query_pb2.QueryEventsRequest(log="default", filter=query_pb2.EventFilter(text='outcome = "denied"'))
         personal = query_pb2.EventFilter(text='actor_email = "someone@company.com"')
         # Counting waits for the index.
@@ -393,3 +391,27 @@ def test_queries_are_on_record_once_a_minute_with_how_many_followed(tmp_path: Pa
         ('outcome = "denied"', 2),
         ("actor_email", None),
     ]
+
+
+def test_where_queries_cannot_be_recorded_only_those_that_tell_nothing_personal_are_answered(tmp_path: Path) -> None:
+    with live_server(tmp_path / "data", indexes=True, http=True) as server:
+        stub = server.query()
+        # Counting waits for the index.
+        stub.CountEvents(query_pb2.CountEventsRequest(log="default"), timeout=30, wait_for_ready=True)
+        server.publication.on_mismatch("default", "a test says so")
+        clearly = query_pb2.EventFilter(text="NOT tenant_id:*")
+        personal = query_pb2.EventFilter(text="NOT actor_email:*")
+
+        def ask(asked: query_pb2.EventFilter, view: ledger_pb2.EntryView.ValueType) -> int:
+            request = query_pb2.QueryEventsRequest(log="default", filter=asked, view=view)
+            return len(stub.QueryEvents(request, timeout=30).entries)
+
+        # It follows the counting, which is on record, in the same minute.
+        assert ask(clearly, ledger_pb2.ENTRY_VIEW_EVENT)
+        for asked, view in ((personal, ledger_pb2.ENTRY_VIEW_EVENT), (clearly, ledger_pb2.ENTRY_VIEW_FULL)):
+            with pytest.raises(grpc.RpcError) as caught:
+                ask(asked, view)
+            assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert server.metric('logproof_queries_unrecorded_total{log="default"}') == 0
+        assert ask(clearly, ledger_pb2.ENTRY_VIEW_EVENT)
+        assert server.metric('logproof_queries_unrecorded_total{log="default"}') == 1

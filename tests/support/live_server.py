@@ -22,6 +22,7 @@ from ledger.server.config import Address, ConnectionLimits, ServerConfig, TlsFil
 from ledger.server.processes import IndexerProcess
 from ledger.v1.admin_pb2_grpc import AdminServiceStub
 from ledger.v1.ledger_pb2_grpc import LedgerServiceStub
+from ledger.v1.query_pb2_grpc import QueryServiceStub
 
 MAP_SIZE = 256 * 1024**2
 
@@ -245,6 +246,10 @@ class LiveServer:
     def admin(self, key: str | None = None) -> AdminServiceStub:
         """Return a client of AdminService with an API key, the first one if none is given."""
         return AdminServiceStub(self._with_key(key))
+
+    def query(self, key: str | None = None) -> QueryServiceStub:
+        """Return a client of QueryService with an API key, the first one if none is given."""
+        return QueryServiceStub(self._with_key(key))
 
     def _with_key(self, key: str | None) -> grpc.Channel:
         token = self.admin_key if key is None else key
