@@ -13,6 +13,7 @@ from ledger.catalogue import category_of, controls_of
 from ledger.client._reading_many import ReadingMany
 from ledger.client._reads import ReadEntry, read_entry
 from ledger.client._shared_proof import SharedProof
+from ledger.client.trust import Head
 from ledger.client.values import Entry, EntryView, EventCount, EventCounts, QueryPage, TimeBucket
 from ledger.errors import ContentMismatchError, FieldViolation, InvalidRequestError
 from ledger.query.nodes import EVERYTHING, Node, personal_fields
@@ -120,10 +121,7 @@ class Querying(ReadingMany):
         entries = [read_entry(entry, view, allow_incomplete=False) for entry in response.entries]
         head = self.accept(response.checkpoint)
         size = head.checkpoint.tree_size
-        if size < at_least:
-            raise ContentMismatchError(
-                f"a tree of at least {at_least} entries was asked for, and one of {size} queried"
-            )
+        _check_size(head, at_least)
         _check_order(entries, page_size, ascending=ascending)
         if entries:
             hashes = {entry.leaf_index: entry.leaf_hash for entry in entries}
@@ -171,7 +169,9 @@ class Querying(ReadingMany):
         )
         response = self._connection.call(lambda stubs: stubs.query.CountEvents, request)
         groups = tuple(EventCount(group.value, group.begin, group.count) for group in response.groups)
-        return EventCounts(groups, response.total, response.is_cut, self.accept(response.checkpoint))
+        head = self.accept(response.checkpoint)
+        _check_size(head, at_least)
+        return EventCounts(groups, response.total, response.is_cut, head)
 
 
 def _node(text: str, where: TypedFilter | None) -> Node:
@@ -180,6 +180,12 @@ def _node(text: str, where: TypedFilter | None) -> Node:
 
 def _message(node: Node) -> query_pb2.EventFilter:
     return query_pb2.EventFilter(text="" if node == EVERYTHING else format_filter(node))
+
+
+def _check_size(head: Head, at_least: int) -> None:
+    size = head.checkpoint.tree_size
+    if size < at_least:
+        raise ContentMismatchError(f"a tree of at least {at_least} entries was asked for, and one of {size} queried")
 
 
 def _check_order(entries: Sequence[ReadEntry], page_size: int, *, ascending: bool) -> None:

@@ -103,13 +103,21 @@ class Queries:
                 return Page(indexes, done)
         return Page(indexes, None)
 
-    def count(self, *, group_by: str, buckets: Buckets | None) -> Counts:
+    def count(self, *, group_by: str, buckets: Buckets | None, at_least: int) -> Counts:
         """Return how many of the entries that are indexed pass, by value and time.
+
+        Args:
+            group_by: Field by whose values to count; empty for none.
+            buckets: How to count by time; None for not at all.
+            at_least: Entries that must be indexed at least.
 
         Raises:
             InvalidFilterError: Entries are not counted by that field, or too many would have to be looked at.
-            IndexBehindError: The index cannot be read.
+            IndexBehindError: The index cannot be read, has fewer entries, or is far behind: it may be just made again.
         """
+        size = self._reader.head.tree_size
+        if self.indexed_size < max(at_least, size - MAX_UNINDEXED):
+            raise self._behind(max(at_least, size))
         gives_up_at = self._clock.boottime_us() + _COUNT_LOOK_US
 
         def verify(indexes: Sequence[int]) -> list[int]:
@@ -126,14 +134,17 @@ class Queries:
         """Yield entries of [begin, end) that pass, in order, with where to go on after them."""
         between = min(max(self.indexed_size, begin), end)
         if end - between > MAX_UNINDEXED:
-            raise IndexBehindError(
-                f"the index has {self.indexed_size} entries, and {end} are asked for",
-                hint="retry after a pause; `logproof stats` shows how far the index is",
-                metadata={"indexedSize": str(self.indexed_size), "treeSize": str(end)},
-            )
+            raise self._behind(end)
         parts = [self._indexed(begin, between, descending=descending), self._unindexed(between, end, descending)]
         for part in reversed(parts) if descending else parts:
             yield from part
+
+    def _behind(self, end: int) -> IndexBehindError:
+        return IndexBehindError(
+            f"the index has {self.indexed_size} entries, and {end} are asked for",
+            hint="retry after a pause; `logproof stats` shows how far the index is",
+            metadata={"indexedSize": str(self.indexed_size), "treeSize": str(end)},
+        )
 
     def _indexed(self, begin: int, end: int, *, descending: bool) -> Iterator[tuple[list[int], int]]:
         for found in self._index.find(self._node, begin, end, descending=descending):

@@ -148,7 +148,7 @@ class _QueryService:
             with self._indexed(request.log) as (index, indexed), log.read() as reader:
                 _check_size(reader, request.at_least)
                 queries = Queries(reader, index, indexed, self._parts.clock, node)
-                counts = queries.count(group_by=request.group_by, buckets=buckets)
+                counts = queries.count(group_by=request.group_by, buckets=buckets, at_least=request.at_least)
                 head = reader.checkpoint(queries.indexed_size)
         ordered = sorted(counts.groups.items(), key=lambda group: (-group[1], group[0]))
         shown = ordered[: request.max_groups or _DEFAULT_GROUPS]

@@ -357,6 +357,15 @@ def test_an_index_that_is_taken_away_or_damaged_comes_back_and_appends_go_on(ser
         assert _ids(client.query('actor_id:"user_12*"')) == ["user_124", "user_123"]
 
 
+def test_an_index_is_made_again_beside_the_running_server(served: Served, client: Ledger) -> None:
+    client.count(at_least=_append(served.client(), {"action": "index.filled"}) + 1)
+    done = run_logproof("reindex", "--data", served.data, "--log", "default")
+    assert done.returncode == 0, done.stderr
+    size = _append(served.client(), {"action": "index.filled"}) + 1
+    assert client.count(at_least=size).head.checkpoint.tree_size >= size
+    assert not (served.data / "logs" / "default" / "index" / "REBUILD").exists()
+
+
 def _take_away(folder: Path) -> None:
     shutil.rmtree(folder)
 
