@@ -298,6 +298,12 @@ class PublicationBehindError(LedgerError):
     reason = "PUBLICATION_BEHIND"
 
 
+class IndexBehindError(LedgerError):
+    """The index does not have the entries asked for, or not yet."""
+
+    reason = "INDEX_BEHIND"
+
+
 # Storage
 
 

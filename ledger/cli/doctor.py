@@ -68,6 +68,7 @@ def _at_directory(
     from ledger.engine.log_diagnosis import diagnose_log
     from ledger.engine.marks import fail, ok
     from ledger.errors import LedgerError
+    from ledger.index.progress import diagnose_index
     from ledger.server.config import TlsFiles
     from ledger.server.tls_diagnosis import diagnose_tls
 
@@ -90,6 +91,7 @@ def _at_directory(
         return
     for name in sorted(records):
         yield from diagnose_log(directory, records[name], clock)
+        yield diagnose_index(directory, name)
 
 
 def _at_server(settings: Settings) -> Iterator[Diagnosis]:

@@ -13,6 +13,7 @@ from ledger.events.timestamps import format_timestamp
 
 if TYPE_CHECKING:
     from ledger.engine.stats import LogStats
+    from ledger.index.progress import IndexProgress
 
 
 @click.command()
@@ -33,6 +34,7 @@ def command(data: Path, only: tuple[str, ...], output_format: str) -> None:
     from ledger.engine.directory import open_directory
     from ledger.engine.directory_check import stated_logs
     from ledger.engine.stats import days_until_disk_full, read_stats
+    from ledger.index.progress import read_progress
 
     directory = open_directory(data.absolute())
     names = sorted(stated_logs(directory))
@@ -43,7 +45,8 @@ def command(data: Path, only: tuple[str, ...], output_format: str) -> None:
     logs = [read_stats(directory, name, now) for name in names]
     volume = os.statvfs(directory.path)
     disk_days = days_until_disk_full(logs, volume.f_bavail * volume.f_frsize)
-    rows = [_row(log, disk_days) for log in logs if not only or log.name in only]
+    indexes = {log.name: read_progress(directory.index_path(log.name)) for log in logs}
+    rows = [_row(log, indexes[log.name], disk_days) for log in logs if not only or log.name in only]
     write_records(
         rows,
         Format(output_format),
@@ -51,6 +54,7 @@ def command(data: Path, only: tuple[str, ...], output_format: str) -> None:
             "log",
             "state",
             "entries",
+            "indexed",
             "store_bytes",
             "bytes_per_entry",
             "entries_per_day",
@@ -62,12 +66,14 @@ def command(data: Path, only: tuple[str, ...], output_format: str) -> None:
     say(f"{volume.f_bavail * volume.f_frsize} bytes are free on the volume; appends stop below 1 GiB: {when}")
 
 
-def _row(log: LogStats, disk_days: float | None) -> dict[str, object]:
+def _row(log: LogStats, index: IndexProgress, disk_days: float | None) -> dict[str, object]:
     store_days = log.days_until_store_full()
     return {
         "log": log.name,
         "state": "retired" if log.retired else "active",
         "entries": log.entries,
+        "indexed": index.size,
+        "index_bytes": index.stored_bytes,
         "store_bytes": log.store_bytes,
         "store_limit_bytes": log.map_bytes,
         "bytes_per_entry": round(log.bytes_per_entry, 1),

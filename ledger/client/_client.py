@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ledger.client._appending import Appending, EventInAnyForm
-from ledger.client._reading_many import ReadingMany
+from ledger.client._querying import Querying
 from ledger.client.admin import Administration
 from ledger.client.receipt import Receipt
 from ledger.client.values import LogInfo, Sections
@@ -14,7 +14,7 @@ from ledger.errors import ContentMismatchError, WrongOriginError
 from ledger.events.wire import read_event
 
 
-class Client(ReadingMany, Appending, Administration):
+class Client(Querying, Appending, Administration):
     """A client of one log, whose calls block. Safe for use by several threads, and after a fork."""
 
     def append_batch(self, events: Sequence[EventInAnyForm], *, allow_unproven: bool = False) -> list[Receipt]:

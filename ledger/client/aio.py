@@ -22,6 +22,7 @@ from ledger.client._client import Client
 from ledger.client._deadlines import Deadlines
 from ledger.client._event_checks import join_targets
 from ledger.client._events import EventFields
+from ledger.client._querying import MAX_PAGE
 from ledger.client.connection import Cancellation, Connection
 from ledger.client.options import DEFAULT_LOG, MoreOptions, Options, options_from_env
 from ledger.client.receipt import Receipt
@@ -29,6 +30,7 @@ from ledger.client.trust import Head
 from ledger.client.values import Entry, EntryView
 from ledger.clock import Clock
 from ledger.events.event import Actor, Event, PersonalData, Target
+from ledger.query.typed import TypedFilter
 
 CALL_THREADS: Final = 16
 """Calls other than `append` that are made at the same time; the rest wait."""
@@ -236,12 +238,44 @@ class AsyncLedger:
             async for entry in entries:
                 yield entry
 
+    async def query(
+        self,
+        text: str = "",
+        *,
+        where: TypedFilter | None = None,
+        ascending: bool = False,
+        limit: int | None = None,
+        view: EntryView = EntryView.EVENT,
+        at_least: int = 0,
+    ) -> AsyncGenerator[Entry, None]:
+        """Yield the entries that pass a filter; arguments and errors are those of `Ledger.query`."""
+        remaining, token = limit, ""
+        while remaining is None or remaining > 0:
+            page = await self.query_page(
+                text,
+                where=where,
+                ascending=ascending,
+                page_size=MAX_PAGE if remaining is None else min(remaining, MAX_PAGE),
+                page_token=token,
+                view=view,
+                at_least=at_least,
+            )
+            for entry in page.entries:
+                yield entry
+            token = page.next_page_token
+            if not token:
+                return
+            if remaining is not None:
+                remaining -= len(page.entries)
+
     append_batch = _in_thread(Client.append_batch)
     append_sections = _in_thread(Client.append_sections)
     checkpoint = _in_thread(Client.checkpoint)
     trust_head = _in_thread(Client.trust_head)
     get = _in_thread(Client.get)
     get_batch = _in_thread(Client.get_batch)
+    query_page = _in_thread(Client.query_page)
+    count = _in_thread(Client.count)
     get_log = _in_thread(Client.get_log)
     prove_inclusion = _in_thread(Client.prove_inclusion)
     prove_many = _in_thread(Client.prove_many)

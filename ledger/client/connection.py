@@ -23,6 +23,7 @@ from ledger.errors import FieldViolation, InvalidRequestError, LedgerError, Serv
 from ledger.v1 import ledger_pb2
 from ledger.v1.admin_pb2_grpc import AdminServiceStub
 from ledger.v1.ledger_pb2_grpc import LedgerServiceStub
+from ledger.v1.query_pb2_grpc import QueryServiceStub
 
 MAX_MESSAGE_BYTES: Final = 5 * 1024 * 1024
 """Largest message that is sent or taken; above every limit of the server, so that its own answer arrives."""
@@ -55,9 +56,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Stubs:
-    """The two services of one channel."""
+    """The services of one channel."""
 
     ledger: LedgerServiceStub
+    query: QueryServiceStub
     admin: AdminServiceStub
 
 
@@ -249,7 +251,9 @@ class Connection:
         with self._lock:
             if self._stubs is None:
                 self._channel = open_channel(self._options)
-                self._stubs = Stubs(LedgerServiceStub(self._channel), AdminServiceStub(self._channel))
+                self._stubs = Stubs(
+                    LedgerServiceStub(self._channel), QueryServiceStub(self._channel), AdminServiceStub(self._channel)
+                )
             return self._stubs
 
 

@@ -322,3 +322,59 @@ class NewApiKey:
 def sections_size(sections: Sequence[Sections]) -> int:
     """Return the bytes of all sections of a batch."""
     return sum(item.size for item in sections)
+
+
+class TimeBucket(IntEnum):
+    """How long the times are by which events are counted."""
+
+    MINUTE = 1
+    HOUR = 2
+    DAY = 3
+    WEEK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPage:
+    """A page of a query.
+
+    Attributes:
+        entries: Verified entries that pass the filter, in order; there may be none though more follow.
+        next_page_token: Asks for the next page; empty where there is none.
+        head: The verified head of the tree that was queried.
+    """
+
+    entries: list[Entry]
+    next_page_token: str
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class EventCount:
+    """How many events share a value and a time.
+
+    Attributes:
+        value: The value; empty where not counted by one.
+        begin: Beginning of the time, microseconds since 1970 in UTC; 0 where not counted by time.
+        count: How many.
+    """
+
+    value: str
+    begin: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventCounts:
+    """What the server counted: its word, unlike an entry, but for the head.
+
+    Attributes:
+        groups: The groups, the largest first; by time, in its order.
+        total: Events that pass the filter.
+        is_cut: Whether groups were left out, because they are more than asked for.
+        head: The verified head of the tree that was counted.
+    """
+
+    groups: tuple[EventCount, ...]
+    total: int
+    is_cut: bool
+    head: Head

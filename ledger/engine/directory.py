@@ -9,6 +9,7 @@
     logs/NAME/CURRENT        names the generation of the store that is in use
     logs/NAME/store.1/       the store
     logs/NAME/published      what the publisher has recomputed
+    logs/NAME/index/         what the indexer has made; derived, and made again where it is missing
     logs/NAME/scrub          how far the scrubber is, and what it found
 
 A log is made under a temporary name, synced and renamed; its entry in `_system` makes it part of the server. Start-up
@@ -116,6 +117,10 @@ class DataDirectory:
     def scrub_path(self, name: str) -> Path:
         """Return the file in which the scrubber keeps its place."""
         return self.log_path(name) / "scrub"
+
+    def index_path(self, name: str) -> Path:
+        """Return the folder of a log's index, which can be made again from the log."""
+        return self.log_path(name) / "index"
 
     def suspect_path(self, name: str) -> Path:
         """Return the file that names an entry which the serving process's scrubber should look at first."""

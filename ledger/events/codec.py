@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 
-from ledger.errors import InvalidEventError
+from ledger.errors import InvalidEventError, MalformedError
 from ledger.events.actions import is_reserved, is_wellformed
 from ledger.events.checks import (
     APPROVERS_MAX,
@@ -72,6 +72,7 @@ from ledger.v1 import event_pb2
 
 _parse_event: Final = event_pb2.Event.FromString
 _parse_personal: Final = event_pb2.PersonalData.FromString
+_NO_PERSONAL: Final = event_pb2.PersonalData()
 _matches_client_id: Final = re.compile(f"(?!{RESERVED_ID_PREFIX}){EVENT_ID_PATTERN.pattern}").fullmatch
 _matches_ipv4: Final = IPV4_PATTERN.fullmatch
 _INFINITY: Final = float("inf")
@@ -148,6 +149,71 @@ def check_sections(event: bytes, personal: bytes, *, internal: bool = False) -> 
         except DecodeError:
             pass
     return _check_strictly(event, personal, internal=internal)
+
+
+class Facts(NamedTuple):
+    """What entries are found by, out of both sections; empty text, 0 and empty tuples for what is not said.
+
+    Attributes:
+        occurred_at: When it happened, microseconds since 1970 in UTC.
+        action: The action.
+        outcome: Number of the outcome.
+        texts: Ids of the actor, of whom it acted for, session, request, correlation and tenant; reference of the
+            approval, and commit.
+        actor_email: E-mail address of the actor.
+        ip: IP address.
+        targets: Type and id of each target.
+        metadata: Keys and values of the event section.
+        personal_metadata: Keys and values of the personal section.
+    """
+
+    occurred_at: int
+    action: str
+    outcome: int
+    texts: tuple[str, ...]
+    actor_email: str
+    ip: str
+    targets: Sequence[tuple[str, str]]
+    metadata: Sequence[tuple[str, Value]]
+    personal_metadata: Sequence[tuple[str, Value]]
+
+
+def read_facts(event: bytes, personal: bytes) -> Facts:
+    """Return what sections say that were checked when they were appended; many times quicker than the strict reader.
+
+    Args:
+        event: Event section.
+        personal: Personal section; empty where there is none.
+
+    Raises:
+        MalformedError: The bytes are no section.
+    """
+    try:
+        message = _parse_event(event)
+        private = _parse_personal(personal) if personal else _NO_PERSONAL
+    except DecodeError as error:
+        raise MalformedError("a stored section cannot be read") from error
+    actor, change = message.actor, message.change
+    return Facts(
+        message.occurred_at,
+        message.action,
+        message.outcome,
+        (
+            actor.id,
+            actor.on_behalf_of,
+            message.auth.session_id,
+            message.request.request_id,
+            message.correlation_id,
+            message.tenant_id,
+            change.approval_reference,
+            change.commit,
+        ),
+        private.actor_email,
+        private.ip,
+        [(target.type, target.id) for target in message.targets],
+        _values(message.metadata),
+        _values(private.metadata),
+    )
 
 
 def encode_sections(event: Event, personal: PersonalData | None) -> tuple[bytes, bytes]:
@@ -600,3 +666,14 @@ def _value(value: Value) -> event_pb2.Value:
     if isinstance(value, int):
         return event_pb2.Value(integer=value)
     return event_pb2.Value(number=value)
+
+
+def _values(entries: Iterable[event_pb2.MetadataEntry]) -> list[tuple[str, Value]]:
+    return [(entry.key, _read_value(entry.value)) for entry in entries]
+
+
+def _read_value(value: event_pb2.Value) -> Value:
+    kind = value.WhichOneof("kind")
+    if kind == "truth":
+        return value.truth == event_pb2.TRUTH_TRUE
+    return getattr(value, kind) if kind else ""

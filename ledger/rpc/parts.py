@@ -18,7 +18,7 @@ from ledger.rpc.admission import Admission
 from ledger.rpc.completion import Completions
 from ledger.rpc.growth import Growth
 from ledger.rpc.limits import CallLimits
-from ledger.rpc.publication import Published
+from ledger.rpc.publication import Indexed, Published
 from ledger.rpc.quotas import FailedLogins, Quotas
 from ledger.telemetry.metrics import Metrics
 
@@ -78,6 +78,7 @@ class Parts:
         access: Who may do what.
         administration: Changes to logs and credentials.
         published: How far each log is published.
+        indexed: How far each log is indexed.
         clock: The clock.
         workers: Threads for what may block.
         growth: Tells that a log has grown.
@@ -93,6 +94,7 @@ class Parts:
     access: Access
     administration: Administration
     published: Published
+    indexed: Indexed
     clock: Clock
     workers: Workers
     growth: Growth

@@ -1,4 +1,4 @@
-"""What the services need to know of publication; the server process that watches the publisher provides it."""
+"""What the services need to know of the followers; the server process that watches them provides it."""
 
 from __future__ import annotations
 
@@ -16,4 +16,21 @@ class Published(Protocol):
 
         Raises:
             PublicationBehindError: It has not within the time.
+        """
+
+
+class Indexed(Protocol):
+    """How far each log was indexed by another process."""
+
+    def grew(self, name: str) -> None:
+        """Have a log looked at. Thread-safe."""
+
+    def size(self, log: str) -> int:
+        """Return how many entries of a log are indexed; 0 until it is known. Thread-safe."""
+
+    async def wait(self, log: str, at_least: int, timeout_seconds: float) -> int:
+        """Return how many entries of a log are indexed once it is known and there are so many. For the event loop.
+
+        Raises:
+            IndexBehindError: There are not within the time.
         """

@@ -27,7 +27,7 @@ class Rule:
         log: Name of the log, where it is always the same; empty for the one that the request names.
         log_field: Field of the request with the name of the log; empty, where `log` is empty too, for the log that
             the credential belongs to.
-        by_view: Whether the request's view may ask for more than `permission`.
+        by_view: Whether the request's view may ask for more than `permission`, which is what is needed at least.
         is_open: Whether no credential is needed.
         is_light: Whether the call needs no thread where its log is open and its credential was good a moment ago: it does
             not block, and the engine checks the credential again within the change itself.
@@ -58,7 +58,8 @@ class Rule:
         if not self.by_view:
             return self.permission
         # A view that is unknown asks for the most; it is refused as invalid once the caller may know.
-        return VIEW_PERMISSIONS.get(getattr(request, "view", -1), Permission.READ_PERSONAL)
+        asked = VIEW_PERMISSIONS.get(getattr(request, "view", -1), Permission.READ_PERSONAL)
+        return self.permission if asked is Permission.READ_LEAVES else asked
 
 
 VIEW_PERMISSIONS: Final[Mapping[int, Permission]] = {
@@ -91,6 +92,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "ledger.v1.LedgerService/GetConsistencyProof": _PROVE,
     # Its checks tell the event id and the lengths of the sections.
     "ledger.v1.LedgerService/VerifyEntry": Rule(Permission.READ_LEAVES, log_field="log"),
+    "ledger.v1.QueryService/QueryEvents": Rule(Permission.READ_EVENTS, log_field="log", by_view=True),
+    "ledger.v1.QueryService/CountEvents": Rule(Permission.READ_EVENTS, log_field="log"),
     "ledger.v1.AdminService/CreateLog": Rule(Permission.ADMINISTER, log=SYSTEM_LOG, is_slow=True),
     "ledger.v1.AdminService/RetireLog": Rule(Permission.ADMINISTER, log_field="name", is_slow=True),
     "ledger.v1.AdminService/ListLogs": Rule(Permission.PROVE, is_slow=True),

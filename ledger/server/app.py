@@ -38,7 +38,8 @@ from ledger.rpc.completion import Completions
 from ledger.rpc.growth import Growth
 from ledger.rpc.ledger_service import LEDGER_SERVICE, ledger_behaviours
 from ledger.rpc.parts import Parts, Workers
-from ledger.rpc.publication import Published
+from ledger.rpc.publication import Indexed, Published
+from ledger.rpc.query_service import QUERY_SERVICE, query_behaviours
 from ledger.rpc.quotas import FailedLogins, Quotas
 from ledger.rpc.rules import check_rules
 from ledger.server.config import Address, ServerConfig
@@ -46,7 +47,7 @@ from ledger.server.data import owned, prepare_directory, tidy_directory
 from ledger.server.health import HEALTH_SERVICE, Health, add_health, watch_logs
 from ledger.server.listening import cannot_listen, check_can_listen
 from ledger.server.options import MAX_CONCURRENT_RPCS, server_options
-from ledger.server.processes import PublisherProcess, ScrubberProcess
+from ledger.server.processes import IndexerProcess, PublisherProcess, ScrubberProcess
 from ledger.server.reflection import REFLECTION_SERVICE, Reflection, add_reflection
 from ledger.server.tls import Certificates
 from ledger.storage.files import short_lived_filesystem
@@ -73,6 +74,19 @@ class Publication(Published, Protocol):
     def grew(self, name: str) -> None:
         """Tell that a log has a new head. Thread-safe."""
 
+
+class Indexing(Indexed, Protocol):
+    """What keeps the indexes up to date."""
+
+    def start(self) -> None:
+        """Begin; for the event loop."""
+
+    async def stop(self) -> None:
+        """End, and wait for the end."""
+
+
+MakeIndexer = Callable[[DataDirectory, int, Callable[[], list[str]]], Indexing]
+"""Makes it from the directory, the owner lock's descriptor, and the names of the logs."""
 
 MakePublication = Callable[
     [DataDirectory, int, Callable[[], list[str]], Callable[[str, str], None]],
@@ -106,6 +120,7 @@ class LedgerServer:
         clock: Clock | None = None,
         random: RandomSource = os.urandom,
         make_publication: MakePublication = PublisherProcess,
+        make_indexer: MakeIndexer = IndexerProcess,
     ) -> None:
         """Keep the settings; nothing is touched yet.
 
@@ -116,6 +131,7 @@ class LedgerServer:
             clock: The clock; None for the machine's.
             random: Returns so many random bytes.
             make_publication: Makes what publishes.
+            make_indexer: Makes what indexes.
         """
         self._config = config
         self._say = say
@@ -123,6 +139,7 @@ class LedgerServer:
         self._clock = clock if clock is not None else SystemClock()
         self._random = random
         self._make_publication = make_publication
+        self._make_indexer = make_indexer
         # Guards the three below.
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -224,22 +241,24 @@ class LedgerServer:
                 lambda: [SYSTEM_LOG, *registry.names()],
                 _freezer(registry, "publisher"),
             )
+            indexer = self._make_indexer(registry.directory, lock.fileno(), lambda: [SYSTEM_LOG, *registry.names()])
             limits = self._config.calls
             admission = self._admission = Admission(self._clock, limits)
             passes: dict[str, int] = {}
             self._metrics = metrics = Metrics(
-                lambda: _gauges(registry, publication, passes),
+                lambda: _gauges(registry, publication, indexer, passes),
                 admission.running,
                 lambda: None if certificates is None else certificates.gauges(),
                 room.free_bytes,
             )
             scrubber = self._scrubber(registry, lock, metrics, passes)
-            self._grown = (growth.grew, publication.grew)
+            self._grown = (growth.grew, publication.grew, indexer.grew)
             parts = Parts(
                 registry=registry,
                 access=Access(registry, self._clock),
                 administration=administration,
                 published=publication,
+                indexed=indexer,
                 clock=self._clock,
                 workers=Workers(),
                 growth=growth,
@@ -258,6 +277,7 @@ class LedgerServer:
                     _background(watch_logs(registry, health)),
                 ):
                     publication.start()
+                    indexer.start()
                     scrubber.start()
                     self._announce(Serving(listen, http), registry)
                     await stopping.wait()
@@ -268,7 +288,7 @@ class LedgerServer:
                 # What does not end must not keep the server from ending.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_CHILDREN_END_SECONDS):
-                        await asyncio.gather(publication.stop(), scrubber.stop())
+                        await asyncio.gather(publication.stop(), indexer.stop(), scrubber.stop())
                 await asyncio.to_thread(parts.workers.close)
 
     def _scrubber(
@@ -304,17 +324,18 @@ class LedgerServer:
             maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
             compression=grpc.Compression.NoCompression,
         )
-        check_rules([LEDGER_SERVICE, ADMIN_SERVICE, HEALTH_SERVICE, REFLECTION_SERVICE])
+        check_rules([LEDGER_SERVICE, QUERY_SERVICE, ADMIN_SERVICE, HEALTH_SERVICE, REFLECTION_SERVICE])
         binder = Binder(parts, authenticator)
         server.add_generic_rpc_handlers(
             [
                 binder.service(LEDGER_SERVICE, ledger_behaviours(parts)),
+                binder.service(QUERY_SERVICE, query_behaviours(parts)),
                 binder.service(ADMIN_SERVICE, admin_behaviours(parts)),
             ]
         )
         add_health(server, health)
         if self._config.reflection:
-            add_reflection(server, Reflection([LEDGER_SERVICE, ADMIN_SERVICE, HEALTH_SERVICE]))
+            add_reflection(server, Reflection([LEDGER_SERVICE, QUERY_SERVICE, ADMIN_SERVICE, HEALTH_SERVICE]))
         address = self._config.listen
         check_can_listen("listen", address)
         try:
@@ -404,7 +425,9 @@ class LedgerServer:
         self._on_ready(serving)
 
 
-def _gauges(registry: LogRegistry, published: Published, passes: Mapping[str, int]) -> list[LogGauges]:
+def _gauges(
+    registry: LogRegistry, published: Published, indexed: Indexed, passes: Mapping[str, int]
+) -> list[LogGauges]:
     usages = [(log, log.usage()) for log in registry.open_logs()]
     return [
         LogGauges(
@@ -412,6 +435,7 @@ def _gauges(registry: LogRegistry, published: Published, passes: Mapping[str, in
             queued_entries=log.queued_entries,
             tree_size=log.signed_head().tree_size,
             published_size=published.size(log.name),
+            indexed_size=indexed.size(log.name),
             is_read_only=bool(log.read_only_reason),
             room_bytes=usage.room_bytes,
             free_bytes=usage.free_bytes,

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ledger.engine.directory import DataDirectory
-from ledger.errors import PublicationBehindError
+from ledger.errors import IndexBehindError, PublicationBehindError
 
 _LOGGER = logging.getLogger(__name__)
 _RESTART_SECONDS = (0.1, 1.0, 5.0)
@@ -128,27 +128,22 @@ class ChildProcess:
         return told
 
 
-class PublisherProcess(ChildProcess):
-    """What the publisher has published, and the process itself."""
+class FollowerProcess(ChildProcess):
+    """A process that follows all logs, and how far it is with each."""
 
     def __init__(
-        self,
-        directory: DataDirectory,
-        lock_descriptor: int,
-        names: Callable[[], list[str]],
-        on_mismatch: Callable[[str, str], None],
+        self, module: str, directory: DataDirectory, lock_descriptor: int, names: Callable[[], list[str]]
     ) -> None:
         """Keep the parts; `start` starts the process.
 
         Args:
+            module: Name of the module to run.
             directory: The data directory.
             lock_descriptor: Descriptor of the owner lock, which the process inherits.
             names: Returns the names of all logs.
-            on_mismatch: Called with a log's name and the reason, where its leaves do not lead to its root.
         """
-        super().__init__("ledger.server.publisher", directory, lock_descriptor)
+        super().__init__(module, directory, lock_descriptor)
         self._names = names
-        self._on_mismatch = on_mismatch
         self._loop = asyncio.get_running_loop()
         self._sizes: dict[str, int] = {}
         self._changed = asyncio.Condition()
@@ -167,31 +162,28 @@ class PublisherProcess(ChildProcess):
                 self._loop.call_soon_threadsafe(self._has_grown.set)
 
     def size(self, log: str) -> int:
-        """Return the published size of a log; 0 until it is known."""
+        """Return how far it is with a log, as a tree size; 0 until it is known."""
         return self._sizes.get(log, 0)
 
-    async def wait(self, log: str, at_least: int, timeout_seconds: float) -> int:
-        """Return the published size of a log once it has at least this size.
-
-        Raises:
-            PublicationBehindError: It has not within the time.
-        """
+    async def is_at(self, log: str, at_least: int, timeout_seconds: float) -> bool:
+        """Return whether it comes so far with a log within the time."""
         self.grew(log)
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds), self._changed:
                 await self._changed.wait_for(lambda: log in self._sizes and self.size(log) >= at_least)
-        except TimeoutError as error:
-            raise PublicationBehindError(
-                f"the published head of {log} has size {self.size(log)}, not yet {at_least}",
-                hint="retry after a pause; if it stays behind, see the server's log for the publisher",
-                metadata={"publishedSize": str(self.size(log)), "atLeast": str(at_least)},
-            ) from error
-        return self.size(log)
+                return True
+        return False
+
+    async def came_to(self, log: str, size: int) -> None:
+        """Take in how far it is with a log."""
+        async with self._changed:
+            self._sizes[log] = size
+            self._changed.notify_all()
 
     async def feed(self, process: asyncio.subprocess.Process) -> None:
         """Tell it which logs grew."""
         if process.stdin is None:
-            raise RuntimeError("the publisher process was started without a pipe")
+            raise RuntimeError("a follower was started without a pipe")
         self._grown.extend(self._names())
         self._has_grown.set()
         while True:
@@ -204,16 +196,85 @@ class PublisherProcess(ChildProcess):
                 await process.stdin.drain()
             await asyncio.sleep(_PACE_SECONDS)
 
+
+class PublisherProcess(FollowerProcess):
+    """What the publisher has published, and the process itself."""
+
+    def __init__(
+        self,
+        directory: DataDirectory,
+        lock_descriptor: int,
+        names: Callable[[], list[str]],
+        on_mismatch: Callable[[str, str], None],
+    ) -> None:
+        """Keep the parts; `start` starts the process.
+
+        Args:
+            directory: The data directory.
+            lock_descriptor: Descriptor of the owner lock, which the process inherits.
+            names: Returns the names of all logs.
+            on_mismatch: Called with a log's name and the reason, where its leaves do not lead to its root.
+        """
+        super().__init__("ledger.server.publisher", directory, lock_descriptor, names)
+        self._on_mismatch = on_mismatch
+
+    async def wait(self, log: str, at_least: int, timeout_seconds: float) -> int:
+        """Return the published size of a log once it has at least this size.
+
+        Raises:
+            PublicationBehindError: It has not within the time.
+        """
+        if not await self.is_at(log, at_least, timeout_seconds):
+            raise PublicationBehindError(
+                f"the published head of {log} has size {self.size(log)}, not yet {at_least}",
+                hint="retry after a pause; if it stays behind, see the server's log for the publisher",
+                metadata={"publishedSize": str(self.size(log)), "atLeast": str(at_least)},
+            )
+        return self.size(log)
+
     async def take_in(self, log: str, message: dict[str, str | int]) -> None:
         """Take in how far it is with a log, or what is wrong with it."""
         if "tree_size" in message:
-            async with self._changed:
-                self._sizes[log] = int(message["tree_size"])
-                self._changed.notify_all()
+            await self.came_to(log, int(message["tree_size"]))
         elif "mismatch" in message:
             await asyncio.to_thread(self._on_mismatch, log, str(message["mismatch"]))
         else:
             _LOGGER.warning("the publisher cannot read a log", extra={"log": log, "problem": message.get("problem")})
+
+
+class IndexerProcess(FollowerProcess):
+    """How far each log is indexed, and the process itself."""
+
+    def __init__(self, directory: DataDirectory, lock_descriptor: int, names: Callable[[], list[str]]) -> None:
+        """Keep the parts; `start` starts the process.
+
+        Args:
+            directory: The data directory.
+            lock_descriptor: Descriptor of the owner lock, which the process inherits.
+            names: Returns the names of all logs.
+        """
+        super().__init__("ledger.server.indexer", directory, lock_descriptor, names)
+
+    async def wait(self, log: str, at_least: int, timeout_seconds: float) -> int:
+        """Return how many entries of a log are indexed, once there are at least so many.
+
+        Raises:
+            IndexBehindError: There are not within the time.
+        """
+        if not await self.is_at(log, at_least, timeout_seconds):
+            raise IndexBehindError(
+                f"the index of {log} has {self.size(log)} entries, not yet {at_least}",
+                hint="retry after a pause; if it stays behind, see the server's log for the indexer",
+                metadata={"indexedSize": str(self.size(log)), "atLeast": str(at_least)},
+            )
+        return self.size(log)
+
+    async def take_in(self, log: str, message: dict[str, str | int]) -> None:
+        """Take in how far it is with a log, or why it cannot go on."""
+        if "indexed_size" in message:
+            await self.came_to(log, int(message["indexed_size"]))
+        else:
+            _LOGGER.warning("a log cannot be indexed", extra={"log": log, "problem": message.get("problem")})
 
 
 class ScrubberProcess(ChildProcess):

@@ -30,6 +30,7 @@ class LogGauges:
         queued_entries: Entries that wait for a commit.
         tree_size: Size of the committed head.
         published_size: Size of the published head.
+        indexed_size: Entries that are indexed.
         is_read_only: Whether it takes no appends.
         room_bytes: How much more its store may hold.
         free_bytes: How much of its store is free to be used again.
@@ -41,6 +42,7 @@ class LogGauges:
     queued_entries: int
     tree_size: int
     published_size: int
+    indexed_size: int
     is_read_only: bool
     room_bytes: int = 0
     free_bytes: int = 0
@@ -126,6 +128,12 @@ class Metrics:
         self._mismatches = Counter(
             "logproof_scrub_mismatches", "Findings of the scrubber, by log.", ["log"], registry=self._registry
         )
+        self._unrecorded = Counter(
+            "logproof_queries_unrecorded",
+            "Queries that were answered though the log could not take their record, by log.",
+            ["log"],
+            registry=self._registry,
+        )
         if free_bytes is not None:
             free = Gauge("logproof_disk_free_bytes", "Bytes free on the volume of the data.", registry=self._registry)
             free.set_function(free_bytes)
@@ -165,6 +173,10 @@ class Metrics:
         """Count something wrong that the scrubber found in a log."""
         self._mismatches.labels(log).inc()
 
+    def query_unrecorded(self, log: str) -> None:
+        """Count a query that was answered without a record."""
+        self._unrecorded.labels(log).inc()
+
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics as text, and its content type.
 
@@ -183,17 +195,18 @@ class _LogCollector(Collector):
         return _families()
 
     def collect(self) -> Iterator[Metric]:
-        queued, committed, published, read_only, room, free, lag, scrubbed = _families()
+        queued, committed, published, indexed, read_only, room, free, lag, scrubbed = _families()
         for log in self._logs():
             queued.add_metric([log.name], log.queued_entries)
             committed.add_metric([log.name], log.tree_size)
             published.add_metric([log.name], log.published_size)
+            indexed.add_metric([log.name], log.indexed_size)
             read_only.add_metric([log.name], int(log.is_read_only))
             room.add_metric([log.name], log.room_bytes)
             free.add_metric([log.name], log.free_bytes)
             lag.add_metric([log.name], log.reader_lag)
             scrubbed.add_metric([log.name], log.scrubbed_at)
-        yield from (queued, committed, published, read_only, room, free, lag, scrubbed)
+        yield from (queued, committed, published, indexed, read_only, room, free, lag, scrubbed)
 
 
 class _CallCollector(Collector):
@@ -233,6 +246,7 @@ def _families() -> tuple[GaugeMetricFamily, ...]:
         GaugeMetricFamily(
             "logproof_published_size_entries", "Size of the published head, by open log.", labels=["log"]
         ),
+        GaugeMetricFamily("logproof_indexed_size_entries", "Entries that are indexed, by open log.", labels=["log"]),
         GaugeMetricFamily("logproof_log_read_only", "1 where an open log takes no appends.", labels=["log"]),
         GaugeMetricFamily(
             "logproof_store_room_bytes", "Bytes that a log's store may still hold, by open log.", labels=["log"]

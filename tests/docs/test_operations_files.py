@@ -50,7 +50,7 @@ def _rules() -> list[Rule]:
 
 def _labels_by_metric() -> dict[str, set[str]]:
     metrics = Metrics(
-        lambda: [LogGauges("default", 1, 1, 1, is_read_only=False)],
+        lambda: [LogGauges("default", 1, 1, 1, 1, is_read_only=False)],
         certificates=lambda: CertificateGauges(expires_at=1, are_refused=False),
         free_bytes=lambda: 1,
     )
@@ -60,6 +60,7 @@ def _labels_by_metric() -> dict[str, set[str]]:
     metrics.authentication_failed()
     metrics.scrubbed("default", 1)
     metrics.scrub_mismatch("default")
+    metrics.query_unrecorded("default")
     text = metrics.exposition("")[0].decode()
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^(\w+)(?:\{(.*?)\})? ", text, flags=re.MULTILINE):

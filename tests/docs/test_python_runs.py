@@ -23,7 +23,7 @@ def _blocks(page: str) -> list[str]:
 
 def _run(page: str, folder: Path) -> tuple[dict[str, Any], VerifiedReceipt]:
     """Run a page's Python; return the names that it leaves behind, and the receipt that it saved, verified offline."""
-    with live_server(folder / "data") as server:
+    with live_server(folder / "data", indexes=True) as server:
         signer = parse_signer_key((server.data / "keys" / "default.key").read_text().strip())
         key = format_verifier_key(signer.verifier)
         names: dict[str, Any] = {"API_KEY": server.admin_key, "VERIFIER_KEY": key}
@@ -50,7 +50,7 @@ def test_ten_lines_of_the_readme_make_a_receipt_that_verifies_offline(tmp_path: 
 
 
 def test_python_of_the_integrators_page_runs_in_its_order(tmp_path: Path) -> None:
-    assert len(_blocks("docs/integrator.md")) == 6
+    assert len(_blocks("docs/integrator.md")) == 7
     names, saved = _run("docs/integrator.md", tmp_path)
     assert [item.leaf_index for item in names["proven"]] == [receipt.leaf_index for receipt in names["viewed"]]
     assert [proof.leaf_index for proof in names["proofs"]] == [0, 1, names["receipt"].leaf_index]

@@ -431,6 +431,7 @@ def test_the_schema_is_told_only_where_that_was_asked_for(serve: Serve, tmp_path
             "grpc.reflection.v1alpha.ServerReflection",
             "ledger.v1.AdminService",
             "ledger.v1.LedgerService",
+            "ledger.v1.QueryService",
         ]
 
 

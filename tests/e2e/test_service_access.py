@@ -14,10 +14,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 from ledger.auth.api_keys import make_api_key
 from ledger.rpc.admin_service import ADMIN_SERVICE
 from ledger.rpc.ledger_service import LEDGER_SERVICE
+from ledger.rpc.query_service import QUERY_SERVICE
 from ledger.rpc.rules import method_names
-from ledger.v1 import admin_pb2, ledger_pb2
+from ledger.v1 import admin_pb2, ledger_pb2, query_pb2
 from ledger.v1.admin_pb2_grpc import AdminServiceStub
 from ledger.v1.ledger_pb2_grpc import LedgerServiceStub
+from ledger.v1.query_pb2_grpc import QueryServiceStub
 from tests.support.calls import Failure, failure, new_sections, told
 from tests.support.live_server import LiveServer
 
@@ -30,6 +32,7 @@ class Clients:
 
     ledger: LedgerServiceStub
     admin: AdminServiceStub
+    query: QueryServiceStub
 
 
 Method = Callable[[Clients, str], Any]
@@ -56,6 +59,14 @@ def _stream_view(view: ledger_pb2.EntryView.ValueType) -> Method:
 
 
 _LEAF, _EVENT, _FULL = ledger_pb2.ENTRY_VIEW_LEAF, ledger_pb2.ENTRY_VIEW_EVENT, ledger_pb2.ENTRY_VIEW_FULL
+
+
+def _query(view: ledger_pb2.EntryView.ValueType, text: str = "") -> Method:
+    return lambda c, log: c.query.QueryEvents(
+        query_pb2.QueryEventsRequest(log=log, filter=query_pb2.EventFilter(text=text), view=view)
+    )
+
+
 _METHODS: dict[str, Method] = {
     "GetServerInfo": lambda c, _: c.ledger.GetServerInfo(ledger_pb2.GetServerInfoRequest()),
     "Append": lambda c, log: c.ledger.Append(ledger_pb2.AppendRequest(log=log, sections=new_sections())),
@@ -84,6 +95,14 @@ _METHODS: dict[str, Method] = {
         ledger_pb2.GetConsistencyProofRequest(log=log, first_size=1)
     ),
     "VerifyEntry": lambda c, log: c.ledger.VerifyEntry(ledger_pb2.VerifyEntryRequest(log=log, leaf_index=0)),
+    "QueryEvents leaf": _query(_LEAF),
+    "QueryEvents event": _query(_EVENT),
+    "QueryEvents full": _query(_FULL),
+    "QueryEvents by address": _query(_EVENT, "ip:*"),
+    "CountEvents": lambda c, log: c.query.CountEvents(query_pb2.CountEventsRequest(log=log)),
+    "CountEvents by address": lambda c, log: c.query.CountEvents(
+        query_pb2.CountEventsRequest(log=log, group_by="request.ip")
+    ),
     "CreateLog": lambda c, _: c.admin.CreateLog(admin_pb2.CreateLogRequest(name="default")),
     # Refused for its reason, once it is permitted.
     "RetireLog": lambda c, log: c.admin.RetireLog(admin_pb2.RetireLogRequest(name=log)),
@@ -101,8 +120,23 @@ _PROOFS = {"GetCheckpoint", "GetInclusionProof", "BatchGetInclusionProof", "GetR
 _EVERY_ROLE = _ANYONE | _PROOFS
 _APPENDS = {"Append", "AppendBatch", "AppendStream"}
 _LEAVES = {"GetEntry leaf", "BatchGetEntries leaf", "ReadEntries leaf", "VerifyEntry"}
-_EVENTS = {"GetEntry event", "BatchGetEntries event", "ReadEntries event"}
-_PERSONAL = {"GetEntry full", "BatchGetEntries full", "ReadEntries full"}
+_EVENTS = {
+    "GetEntry event",
+    "BatchGetEntries event",
+    "ReadEntries event",
+    # To be found by what it says tells what an event says, whatever is shown.
+    "QueryEvents leaf",
+    "QueryEvents event",
+    "CountEvents",
+}
+_PERSONAL = {
+    "GetEntry full",
+    "BatchGetEntries full",
+    "ReadEntries full",
+    "QueryEvents full",
+    "QueryEvents by address",
+    "CountEvents by address",
+}
 _ADMINISTRATION = {"RetireLog", "CreateApiKey", "ListApiKeys", "RotateApiKey", "RevokeApiKey", "ConfirmClock"}
 _ALLOWED: dict[str, set[str]] = {
     "writer": _EVERY_ROLE | _APPENDS,
@@ -157,8 +191,8 @@ def clients(server: LiveServer) -> dict[str, Clients]:
     server.admin().RevokeApiKey(admin_pb2.RevokeApiKeyRequest(log="default", key_id=revoked.api_key.key_id))
     keys["revoked key"] = revoked.secret
     channel = server.channel()
-    made = {who: Clients(server.ledger(key), server.admin(key)) for who, key in keys.items()}
-    return made | {"nobody": Clients(LedgerServiceStub(channel), AdminServiceStub(channel))}
+    made = {who: Clients(server.ledger(key), server.admin(key), server.query(key)) for who, key in keys.items()}
+    return made | {"nobody": Clients(LedgerServiceStub(channel), AdminServiceStub(channel), QueryServiceStub(channel))}
 
 
 def _outcome(call: Callable[[], Any]) -> Failure | None:
@@ -170,7 +204,11 @@ def _outcome(call: Callable[[], Any]) -> Failure | None:
 
 
 def test_the_matrix_has_every_method() -> None:
-    names = {name.partition("/")[2] for service in (LEDGER_SERVICE, ADMIN_SERVICE) for name in method_names(service)}
+    names = {
+        name.partition("/")[2]
+        for service in (LEDGER_SERVICE, QUERY_SERVICE, ADMIN_SERVICE)
+        for name in method_names(service)
+    }
 
     assert {name.partition(" ")[0] for name in _METHODS} == names
 

@@ -15,12 +15,14 @@ import grpc
 from ledger.clock import Clock
 from ledger.engine.directory import ADMIN_KEY, DataDirectory
 from ledger.engine.log import Limits
-from ledger.errors import PublicationBehindError
+from ledger.errors import IndexBehindError, PublicationBehindError
 from ledger.rpc.limits import CallLimits
-from ledger.server.app import LedgerServer, Serving
+from ledger.server.app import LedgerServer, MakeIndexer, Serving
 from ledger.server.config import Address, ConnectionLimits, ServerConfig, TlsFiles
+from ledger.server.processes import IndexerProcess
 from ledger.v1.admin_pb2_grpc import AdminServiceStub
 from ledger.v1.ledger_pb2_grpc import LedgerServiceStub
+from ledger.v1.query_pb2_grpc import QueryServiceStub
 
 MAP_SIZE = 256 * 1024**2
 
@@ -72,6 +74,38 @@ class ToldPublication:
         return self.size(log)
 
 
+class ToldIndexing:
+    """Indexes nothing by itself; says what a test says, instead of a process that follows the logs."""
+
+    def __init__(self, _directory: DataDirectory, _descriptor: int, _names: Callable[[], list[str]]) -> None:
+        self.asked: list[str] = []
+        self._sizes: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End."""
+
+    def grew(self, name: str) -> None:
+        """Take note of it."""
+        self.asked.append(name)
+
+    def tell(self, log: str, size: int) -> None:
+        """Say that a log is indexed up to a size."""
+        self._sizes[log] = size
+
+    def size(self, log: str) -> int:
+        """Return what the test said."""
+        return self._sizes.get(log, 0)
+
+    async def wait(self, log: str, at_least: int, _timeout_seconds: float) -> int:
+        """Return what the test said, without waiting."""
+        if self.size(log) < at_least:
+            raise IndexBehindError(f"size {self.size(log)}, not yet {at_least}")
+        return self.size(log)
+
+
 class LiveServer:
     """A server that runs in a thread, and channels to it."""
 
@@ -91,6 +125,7 @@ class LiveServer:
         connections: ConnectionLimits | None = None,
         reflection: bool = False,
         scrub_after_seconds: float = 3600.0,
+        indexes: bool = False,
     ) -> None:
         self.data = data
         self.said: list[str] = []
@@ -112,6 +147,8 @@ class LiveServer:
             scrub_after_seconds=scrub_after_seconds,
         )
         self._clock = clock
+        # The real indexer is a process, so that most tests do without.
+        self._make_indexer: MakeIndexer = IndexerProcess if indexes else ToldIndexing
         self._channels: list[grpc.Channel] = []
         self.start()
 
@@ -130,7 +167,12 @@ class LiveServer:
             return self.publication
 
         self.server = LedgerServer(
-            self._config, say=self.said.append, on_ready=on_ready, clock=self._clock, make_publication=make
+            self._config,
+            say=self.said.append,
+            on_ready=on_ready,
+            clock=self._clock,
+            make_publication=make,
+            make_indexer=self._make_indexer,
         )
 
         def run() -> None:
@@ -204,6 +246,10 @@ class LiveServer:
     def admin(self, key: str | None = None) -> AdminServiceStub:
         """Return a client of AdminService with an API key, the first one if none is given."""
         return AdminServiceStub(self._with_key(key))
+
+    def query(self, key: str | None = None) -> QueryServiceStub:
+        """Return a client of QueryService with an API key, the first one if none is given."""
+        return QueryServiceStub(self._with_key(key))
 
     def _with_key(self, key: str | None) -> grpc.Channel:
         token = self.admin_key if key is None else key

@@ -17,7 +17,7 @@ async def _failing(_headers: Mapping[str, str]) -> HttpAnswer:
 
 
 def _pages(*, takes_appends: bool = True) -> HttpServer:
-    metrics = Metrics(lambda: [LogGauges("default", 1, 5, 4, is_read_only=not takes_appends)])
+    metrics = Metrics(lambda: [LogGauges("default", 1, 5, 4, 3, is_read_only=not takes_appends)])
     return HttpServer({**operator_pages(metrics, lambda: takes_appends), "/failing": _failing})
 
 

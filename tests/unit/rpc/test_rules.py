@@ -6,6 +6,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from ledger.auth.roles import Permission
 from ledger.rpc.admin_service import ADMIN_SERVICE
 from ledger.rpc.ledger_service import LEDGER_SERVICE
+from ledger.rpc.query_service import QUERY_SERVICE
 from ledger.rpc.rules import RULES, check_rules, method_names
 from ledger.server.health import HEALTH_SERVICE
 from ledger.server.reflection import REFLECTION_SERVICE
@@ -13,7 +14,7 @@ from ledger.v1 import ledger_pb2
 
 
 def test_every_method_of_every_service_has_a_rule() -> None:
-    check_rules([LEDGER_SERVICE, ADMIN_SERVICE, HEALTH_SERVICE])
+    check_rules([LEDGER_SERVICE, QUERY_SERVICE, ADMIN_SERVICE, HEALTH_SERVICE])
 
 
 def test_a_method_without_a_rule_is_refused_at_start() -> None:
