@@ -28,9 +28,15 @@ def read_passphrase(file: Path | None) -> str | None:
     Raises:
         FilePermissionsError: Others may read the file.
         StorageError: It cannot be read.
+        UsageError: It is no text in UTF-8; were it read as some other, two passphrases could be one.
     """
     from ledger.engine.directory import read_secret_file
 
     if file is not None:
-        return read_secret_file(file).rstrip("\r\n")
-    return os.environ.get(PASSPHRASE_VARIABLE) or None
+        text = read_secret_file(file).removesuffix("\n").removesuffix("\r")
+        where = str(file)
+    else:
+        text, where = os.environ.get(PASSPHRASE_VARIABLE, ""), PASSPHRASE_VARIABLE
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise click.UsageError(f"the passphrase in {where} is not text in UTF-8; random bytes go in as base64 or hex")
+    return text or None

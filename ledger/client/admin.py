@@ -13,7 +13,7 @@ from typing import Final
 
 from ledger.client._caller import Caller
 from ledger.client.values import ApiKeyInfo, LogInfo, NewApiKey, RetiredLog, Role, ServerInfo
-from ledger.errors import ContentMismatchError, LedgerError
+from ledger.errors import ContentMismatchError, LedgerError, WrongOriginError
 from ledger.events.event import TIME_MAX
 from ledger.notes.checkpoint import open_checkpoint
 from ledger.notes.keys import parse_verifier_key
@@ -76,6 +76,7 @@ class Administration(Caller):
 
         Raises:
             LogReadOnlyError: The log is read-only and cannot take the entry.
+            WrongOriginError: The server states another verifier key than the one that is pinned for this log.
             ContentMismatchError: The answer is about another log, or about one that is not retired; or the head is none
                 that this log signed.
             LedgerError: The server refused, or could not be reached in time.
@@ -87,6 +88,12 @@ class Administration(Caller):
             raise ContentMismatchError(
                 f"log {name} was to be retired, and the server does not say that it is: its state is {log.state}",
                 hint="`logproof log show` shows what is so; until it shows the log as retired, it may take events",
+            )
+        pinned = self._options.verifier_key if name == self.log else None
+        if pinned is not None and log.verifier_key != pinned:
+            raise WrongOriginError(
+                f"the server says that log {name} has the key {log.verifier_key}; the key that is pinned is {pinned}",
+                hint="check that this is the right server and log, and the right key",
             )
         try:
             open_checkpoint(response.last_head, parse_verifier_key(log.verifier_key))

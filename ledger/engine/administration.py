@@ -357,13 +357,18 @@ class Administration:
         self._grant_administrators(name)
 
     def _complete_retirement(self, name: str) -> None:
-        """Bring a log and `_system` to one mind: what one of them says of a retirement, the other says too."""
+        """Tell `_system` of a retirement that the log states; a log that lacks one which `_system` states is frozen."""
         with self._registry.use(SYSTEM_LOG) as system:
             stated = read_retirement(system.record, name)
         own = self.retirement(name)
         if own is None and stated is not None:
-            # The data is older than `_system`; a head was signed that covers the entry, and it must not be forgotten.
-            self._change(name, SERVER, [log_retired(name, stated.reason)])
+            # `_system` is told after a head was signed that covers the log's own entry. Data without that entry is older
+            # than that head, and another entry in its place would be a second root for one size.
+            with self._registry.use(name) as opened:
+                opened.freeze(
+                    f"its data is older than its retirement, which {SYSTEM_LOG} states with the head that was signed",
+                    durably=True,
+                )
         elif own is not None and stated is None:
             with self._registry.use(name) as opened:
                 last_head = opened.signed_head().note

@@ -171,7 +171,12 @@ class Group:
         Raises:
             LedgerError: The refusal, where all are new, or some and the events are not independent; or as `admit`.
         """
-        places = [place for place, entry in enumerate(request.entries) if entry.event_id in known]
+        # Known to the store, or to the group that is being written.
+        places = [
+            place
+            for place, entry in enumerate(request.entries)
+            if entry.event_id in known or entry.event_id in self._positions
+        ]
         if not places or (len(places) < len(request.entries) and not request.independent):
             raise refusal
         held = replace(request, entries=[request.entries[place] for place in places])

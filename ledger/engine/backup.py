@@ -28,11 +28,12 @@ from ledger.engine.directory import CURRENT, FIRST_STORE, MANIFEST, SYSTEM_LOG, 
 from ledger.engine.directory_check import read_guard, records_of_logs
 from ledger.engine.files import make_folder, temporary_folder, write_new_file
 from ledger.engine.fsck import check_log
-from ledger.engine.records import LogRecord
+from ledger.engine.records import LogRecord, read_retirement
 from ledger.engine.sealed_keys import SEALED_KEYS, check_passphrase, open_keys, seal_keys
 from ledger.errors import CorruptionError, StorageError, StorageFullError
 from ledger.notes.checkpoint import Checkpoint, sign_checkpoint
 from ledger.notes.keys import format_signer_key, format_verifier_key
+from ledger.storage.api import Store
 from ledger.storage.files import storage_error, sync_path
 from ledger.storage.lmdb import LmdbStore, check_structure
 
@@ -148,8 +149,11 @@ def _fill(
     store_path = partial / "logs" / SYSTEM_LOG / FIRST_STORE
     with closing(LmdbStore.open(store_path, map_size=directory.map_size, private=True)) as system:
         missing = records_of_logs(system).keys() - copied.keys()
+        retired = _retired_since(system, partial, copied.keys() - {SYSTEM_LOG}, directory.map_size)
     if missing:
         raise StorageError(f"the log {min(missing)} was made while the backup was", hint="make the backup again")
+    if retired:
+        raise StorageError(f"the log {retired} was retired while the backup was made", hint="make the backup again")
     if key_passphrase is not None:
         _seal_keys(directory, partial, copied, key_passphrase)
     write_new_file(partial / MANIFEST, (directory.path / MANIFEST).read_bytes())
@@ -161,6 +165,18 @@ def _fill(
     )
     write_manifest(partial, manifest)
     return manifest
+
+
+def _retired_since(system: Store, partial: Path, names: Iterable[str], map_size: int) -> str:
+    """Return a log that the copy of `_system` calls retired and the log's own copy does not; empty for none."""
+    with system.read() as snapshot:
+        stated = [name for name in sorted(names) if read_retirement(snapshot.record, name) is not None]
+    for name in stated:
+        path = partial / "logs" / name / FIRST_STORE
+        with closing(LmdbStore.open(path, map_size=map_size, private=True)) as store, store.read() as snapshot:
+            if read_retirement(snapshot.record, name) is None:
+                return name
+    return ""
 
 
 def _seal_keys(directory: DataDirectory, partial: Path, names: Iterable[str], passphrase: str) -> None:

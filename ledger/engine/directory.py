@@ -367,7 +367,7 @@ def is_made(path: Path) -> bool:
 
 
 def read_secret_file(path: Path) -> str:
-    """Return the text of a file that only its owner may read.
+    """Return the text of a file that only its owner may read; bytes that are no UTF-8 are lone surrogates in it.
 
     Raises:
         FilePermissionsError: Others may read it, or it is a link.
@@ -379,7 +379,7 @@ def read_secret_file(path: Path) -> str:
     except OSError as error:
         hint = "restore that file from where it is kept safe"
         raise StorageError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
-    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+    with os.fdopen(descriptor, encoding="utf-8", errors="surrogateescape", newline="") as file:
         found = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(found):
             raise StorageError(f"{path} is no file", hint="give a file, which its owner alone may read")

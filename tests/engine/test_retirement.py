@@ -17,7 +17,7 @@ from ledger.engine.fsck import check_log
 from ledger.engine.records import LOG_RETIRED, log_retired, read_retirement
 from ledger.engine.requests import AdminRequest, Outcome
 from ledger.engine.restore import restore_backup
-from ledger.errors import InvalidCredentialsError, InvalidRequestError, LogRetiredError
+from ledger.errors import InvalidCredentialsError, InvalidRequestError, LogReadOnlyError, LogRetiredError
 from ledger.events.commitments import SALT_SIZE
 from ledger.events.event import Event
 from ledger.events.wire import read_event
@@ -145,12 +145,14 @@ def test_a_retirement_that_a_crash_kept_from_system_is_completed_by_the_next_sta
     assert stated.reason == REASON
 
 
-def test_a_retirement_that_only_system_knows_is_brought_back_to_the_log(server: EngineServer) -> None:
+def test_a_log_without_the_retirement_that_system_knows_is_older_than_a_signed_head_and_signs_none(
+    server: EngineServer,
+) -> None:
     with server.registry.use(SYSTEM_LOG) as system:
         system.administer(AdminRequest("", b"logproof/server\0", [log_retired("default", REASON, b"note")]))
     server.close()
     server.open()
-    with pytest.raises(LogRetiredError, match=REASON):
+    with pytest.raises(LogReadOnlyError, match="older than its retirement"):
         server.append(make_entry(9))
 
 
@@ -189,6 +191,12 @@ def test_events_of_the_same_commit_are_in_before_the_retirement_and_refused_afte
     first, _, last = lab.step(append_request(make_entry(3)), _retirement(), append_request(make_entry(4))).answers
     assert not isinstance(first, Exception)
     assert isinstance(last, LogRetiredError)
+
+
+def test_a_retry_in_the_commit_of_the_retirement_gets_its_first_acknowledgement(lab: Lab) -> None:
+    *_, again = lab.step(append_request(make_entry(3)), _retirement(), append_request(make_entry(3))).answers
+    assert not isinstance(again, Exception)
+    assert [entry.outcome for entry in again.entries] == [Outcome.DUPLICATE]
 
 
 def test_a_retry_of_what_a_retired_log_holds_gets_its_first_acknowledgement(lab: Lab) -> None:

@@ -72,6 +72,9 @@ def test_keys_are_put_into_a_backup_with_a_passphrase_only(run: Run, data: Path)
     file.chmod(0o600)
     file.write_text("short\n")
     assert run(*options, "--passphrase-file", file).code == 2
+    # Read as some other text, it would be the same as many another.
+    file.write_bytes("Schlüssel-für-Bäckup\n".encode("latin-1"))
+    assert "UTF-8" in run(*options, "--passphrase-file", file).err
     assert not Path("backups").exists()
 
 

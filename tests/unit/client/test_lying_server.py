@@ -31,7 +31,9 @@ from ledger.errors import (
 )
 from ledger.events.leaf import decode_leaf, encode_leaf
 from ledger.evidence import verify_fork_evidence
+from ledger.merkle.hashing import EMPTY_ROOT
 from ledger.notes import Checkpoint, parse_verifier_key, sign_checkpoint
+from ledger.notes.keys import Ed25519Signer, format_verifier_key
 from ledger.v1 import admin_pb2, ledger_pb2, proof_pb2
 from tests.support.lying_server import API_KEY, LyingServer, copy_of, first_leaf_for_every_event, old_head, truth
 from tests.support.sample_log import SampleLog
@@ -911,6 +913,19 @@ def test_answer_that_does_not_say_that_the_log_is_retired_is_refused(server: Lyi
 
     server.lie = active
     with pytest.raises(ContentMismatchError, match="its state is active"):
+        ledger.retire_log("default", reason="moved")
+
+
+def test_last_head_under_another_key_than_the_pinned_one_is_refused(server: LyingServer, ledger: Ledger) -> None:
+    other = Ed25519Signer(server.log.signer.name, b"\7" * 32)
+
+    def another(answer: Message) -> None:
+        if isinstance(answer, admin_pb2.RetireLogResponse):
+            answer.log.verifier_key = format_verifier_key(other.verifier)
+            answer.last_head = sign_checkpoint(Checkpoint(other.name, 0, EMPTY_ROOT), other)
+
+    server.lie = another
+    with pytest.raises(WrongOriginError, match="pinned"):
         ledger.retire_log("default", reason="moved")
 
 
