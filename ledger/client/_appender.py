@@ -26,6 +26,7 @@ import grpc
 
 from ledger.client._answers import Answers, Proven
 from ledger.client._buffer import Buffer, Place, Waiting
+from ledger.client._forking import inside_grpc
 from ledger.client._keeper import Keeper
 from ledger.client._status import error_of, failure_of
 from ledger.client._unanswered import error_without_answer, own_copy
@@ -148,7 +149,8 @@ class Appender:
             last_error = self._last_error
             self._notice_room()
         if call is not None:
-            call.cancel()  # the stream is opened again for the others
+            with inside_grpc():
+                call.cancel()  # the stream is opened again for the others
         waiting.error = error_without_answer(waiting, place, self._connection.address, last_error)
 
     def close(self, timeout_seconds: float) -> None:
@@ -168,7 +170,8 @@ class Appender:
             with self._changed:
                 call = self._call
             if call is not None:
-                call.cancel()
+                with inside_grpc():
+                    call.cancel()
             thread.join()
         with self._changed:
             self._closing = False
@@ -277,15 +280,24 @@ class Appender:
         stream = _Stream()
         error: LedgerError | None = None
         failure: Failure | None = _UNREACHABLE
-        call = None
+        call, was_interrupted = None, False
         try:
-            call = self._connection.append_stream(self._messages(stream))
-            with self._changed:
-                self._stream, self._call = stream, call
-            for answer in call:
-                self._take_answer(stream, answer, keeper)
+            with inside_grpc() as passage:
+                try:
+                    call = self._connection.append_stream(self._messages(stream))
+                    passage.begin(call)
+                    with self._changed:
+                        self._stream, self._call = stream, call
+                    for answer in call:
+                        self._take_answer(stream, answer, keeper)
+                finally:
+                    was_interrupted = passage.was_interrupted
+                    if call is not None:
+                        call.cancel()
         except grpc.RpcError as rpc_error:
             error, failure = error_of(rpc_error, self._connection.address), failure_of(rpc_error)
+            if was_interrupted:
+                error = failure = None
         except LedgerError as local_error:
             error, failure = local_error, Failure("", local_error.reason, None)
         except _DistrustedError:
@@ -295,10 +307,8 @@ class Appender:
             self._send_again(self._end_stream(stream, is_broken=False))
             raise
         finally:
-            # However it ends: gRPC's thread may take nothing more into a call that nobody reads.
+            # However it ends: what gRPC's thread took into a call that nobody reads is not lost.
             lost = self._end_stream(stream, is_broken=error is not None)
-            if call is not None:
-                call.cancel()
         if failure is None:
             self._send_again(lost)
         elif lost:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import grpc
 
+from ledger.client._forking import Cancellable, inside_grpc, stand_still_at_forks
 from ledger.client._status import error_of, failure_of
 from ledger.client.options import Options
 from ledger.client.retry import Failure, retry_delay
@@ -52,6 +54,7 @@ _ENDED: Final = Failure("UNAVAILABLE", "", None)
 
 Q = TypeVar("Q")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +92,19 @@ class Cancellation:
             call.cancel()
 
 
-class Cancellable(Protocol):
-    """A call that can be ended."""
+class _Answers(Cancellable, Protocol[R_co]):
+    """A stream of answers."""
 
-    def cancel(self) -> object:
-        """End it at once."""
-
-
-class AppendCall(Cancellable, Protocol):
-    """A stream of appends."""
-
-    def __iter__(self) -> Iterator[ledger_pb2.AppendStreamResponse]:
+    def __iter__(self) -> Iterator[R_co]:
         """Yield the answers as they come."""
+
+
+AppendCall: TypeAlias = _Answers[ledger_pb2.AppendStreamResponse]
+"""A stream of appends."""
+
+
+class _ForkedError(Exception):
+    """A stream was ended because the process forked, and is to be asked for again."""
 
 
 class Connection:
@@ -150,7 +154,8 @@ class Connection:
             attempt += 1
             remaining = self._options.timeout_seconds - (self.now() - begin)
             try:
-                return choose(self._connected())(request, timeout=max(remaining, 0.001), metadata=self._metadata)
+                with inside_grpc():
+                    return choose(self._connected())(request, timeout=max(remaining, 0.001), metadata=self._metadata)
             except grpc.RpcError as rpc_error:
                 remaining = self._options.timeout_seconds - (self.now() - begin)
                 error = error_of(rpc_error, self._options.address)
@@ -181,14 +186,18 @@ class Connection:
         attempt = 0
         while (request := next_request()) is not None:
             timeout = None if endless else self._options.timeout_seconds
-            call = choose(self._connected())(request, timeout=timeout, metadata=self._metadata)
+            with inside_grpc():
+                call = choose(self._connected())(request, timeout=timeout, metadata=self._metadata)
             if cancellation is not None:
                 cancellation.begin(call)
             answered = False
             try:
-                for message in call:
-                    begin, attempt, answered = self.now(), 0, True
-                    yield message
+                with closing(_messages_of(call)) as messages:
+                    for message in messages:
+                        begin, attempt, answered = self.now(), 0, True
+                        yield message
+            except _ForkedError:
+                continue
             except grpc.RpcError as rpc_error:
                 failed, failure = error_of(rpc_error, self._options.address), failure_of(rpc_error)
             else:
@@ -197,8 +206,6 @@ class Connection:
                 failed, failure = self._ended_without_answer(), _ENDED
                 if not endless:
                     raise failed
-            finally:
-                call.cancel()
             if endless and not attempt:
                 # It may have been silent for long before it broke, because there was nothing to tell.
                 begin = self.now()
@@ -206,7 +213,7 @@ class Connection:
             self._wait_or_raise(failed, failure, attempt, self._options.timeout_seconds - (self.now() - begin))
 
     def append_stream(self, messages: Iterator[ledger_pb2.AppendStreamRequest]) -> AppendCall:
-        """Open a stream of appends; it is for the caller to open another where it breaks."""
+        """Open a stream of appends, inside gRPC; it is for the caller to open another where it breaks."""
         return self._connected().ledger.AppendStream(messages, metadata=self._metadata)
 
     def jitter(self) -> float:
@@ -232,7 +239,8 @@ class Connection:
         with self._lock:
             channel, self._channel, self._stubs = self._channel, None, None
         if channel is not None:
-            channel.close()
+            with inside_grpc():
+                channel.close()
 
     def _wait_or_raise(self, error: LedgerError, failure: Failure, attempt: int, remaining_seconds: float) -> None:
         delay = retry_delay(failure, attempt, remaining_seconds, self._jitter)
@@ -251,10 +259,37 @@ class Connection:
         with self._lock:
             if self._stubs is None:
                 self._channel = open_channel(self._options)
+                stand_still_at_forks()
                 self._stubs = Stubs(
                     LedgerServiceStub(self._channel), QueryServiceStub(self._channel), AdminServiceStub(self._channel)
                 )
             return self._stubs
+
+
+def _messages_of(call: _Answers[R]) -> Generator[R, None, None]:
+    """Yield the messages of a stream, and end it; between them its reader may fork.
+
+    Raises:
+        grpc.RpcError: The stream broke.
+        _ForkedError: It was ended because the process forked.
+    """
+    messages = iter(call)
+    try:
+        while True:
+            with inside_grpc() as passage:
+                passage.begin(call)
+                try:
+                    message = next(messages)
+                except StopIteration:
+                    return
+                except grpc.RpcError:
+                    if passage.was_interrupted:
+                        raise _ForkedError from None
+                    raise
+            yield message
+    finally:
+        with inside_grpc():
+            call.cancel()
 
 
 def open_channel(options: Options) -> grpc.Channel:
