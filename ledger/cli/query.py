@@ -26,7 +26,7 @@ _COLUMNS: Final = ("leaf_index", "recorded_at", "action", "actor_id", "target", 
 _BUCKETS: Final = ("minute", "hour", "day", "week")
 
 
-class _Time(click.ParamType[int]):
+class _Time(click.ParamType):  # type: ignore[type-arg]  # not generic in older versions
     """An RFC 3339 time, or a date, which stands for its first moment in UTC."""
 
     name = "TIME"
@@ -40,7 +40,7 @@ class _Time(click.ParamType[int]):
             self.fail(f"{error.message}, or a date such as 2026-02-20", param, ctx)
 
 
-class _Pair(click.ParamType[tuple[str, str]]):
+class _Pair(click.ParamType):  # type: ignore[type-arg]  # as above
     """Two texts with a character between them."""
 
     def __init__(self, between: str, name: str) -> None:

@@ -1,77 +1,75 @@
-"""Nobody is inside gRPC while the process forks."""
+"""Nobody is inside gRPC while the process forks. Each case is a program: the tests' own process is not to be forked."""
 
 from __future__ import annotations
 
-import os
-import threading
+import subprocess
+import sys
 
+import pytest
+
+_PROGRAM = """
+import os, threading
 from ledger.client._forking import inside_grpc, stand_still_at_forks
 
-_SECONDS = 10
-
-
 class LongCall:
-    """A call that takes until it is cancelled."""
-
-    def __init__(self) -> None:
+    def __init__(self):
         self.ended = threading.Event()
-
-    def cancel(self) -> None:
+    def cancel(self):
         self.ended.set()
 
-
-def _fork() -> None:
+def fork():
     child = os.fork()
     if not child:
-        # Nobody of the parent's is inside here.
         with inside_grpc() as passage:
             os._exit(int(passage.was_interrupted))
     assert os.waitpid(child, 0)[1] == 0
 
-
-def test_a_long_call_is_ended_before_a_fork_and_told_why() -> None:
-    stand_still_at_forks()
-    call, is_inside, told = LongCall(), threading.Event(), []
-
-    def wait() -> None:
+def stay(call, may_end, told):
+    is_inside = threading.Event()
+    def wait():
         with inside_grpc() as passage:
-            passage.begin(call)
+            if call is not None:
+                passage.begin(call)
             is_inside.set()
-            assert call.ended.wait(_SECONDS)
+            assert may_end.wait(10)
             told.append(passage.was_interrupted)
-
     thread = threading.Thread(target=wait)
     thread.start()
-    assert is_inside.wait(_SECONDS)
-    _fork()
-    thread.join(_SECONDS)
+    assert is_inside.wait(10)
+    return thread
 
-    assert told == [True]
+stand_still_at_forks()
+told = []
+"""
+
+_CASES = {
+    "a long call is ended and told why": """
+call = LongCall()
+thread = stay(call, call.ended, told)
+fork()
+thread.join(10)
+assert told == [True], told
+""",
+    "a short call is waited for": """
+may_end = threading.Event()
+thread = stay(None, may_end, told)
+threading.Timer(0.05, may_end.set).start()
+fork()
+assert told == [False], told
+""",
+    "who forks inside waits for nobody": """
+with inside_grpc():
+    fork()
+with inside_grpc() as passage:
+    assert not passage.was_interrupted
+""",
+}
 
 
-def test_a_short_call_is_waited_for() -> None:
-    stand_still_at_forks()
-    is_inside, may_end, left = threading.Event(), threading.Event(), []
+@pytest.mark.parametrize("case", _CASES)
+def test_before_a_fork(case: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM + _CASES[case]], capture_output=True, text=True, timeout=60, check=False
+    )
 
-    def wait() -> None:
-        with inside_grpc() as passage:
-            is_inside.set()
-            assert may_end.wait(_SECONDS)
-            left.append(passage.was_interrupted)
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    assert is_inside.wait(_SECONDS)
-    threading.Timer(0.05, may_end.set).start()
-    _fork()
-
-    assert left == [False]
-    thread.join(_SECONDS)
-
-
-def test_who_forks_inside_waits_for_nobody() -> None:
-    stand_still_at_forks()
-    with inside_grpc():
-        _fork()
-    with inside_grpc() as passage:
-        assert not passage.was_interrupted
+    assert (done.returncode, done.stderr) == (0, "")
