@@ -45,6 +45,8 @@ def command(
     from ledger.engine.backup import make_backup
     from ledger.engine.directory import open_directory
 
+    if passphrase_file is not None and not with_keys:
+        raise click.UsageError("--passphrase-file is for the signing keys: give --with-keys too, or leave it out")
     passphrase = read_passphrase(passphrase_file) if with_keys else None
     if with_keys and passphrase is None:
         raise click.UsageError(

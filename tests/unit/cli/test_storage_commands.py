@@ -66,6 +66,9 @@ def test_keys_are_put_into_a_backup_with_a_passphrase_only(run: Run, data: Path)
     assert (refused.code, Path("backups").exists()) == (2, False)
     assert "LOGPROOF_BACKUP_PASSPHRASE" in refused.err
     file = _passphrase()
+    # Without --with-keys somebody would believe that the keys are in it.
+    assert "--with-keys" in run(*options[:-1], "--passphrase-file", file).err
+    assert not Path("backups").exists()
     file.chmod(0o644)
     assert run(*options, "--passphrase-file", file).code == 74
     assert PASSPHRASE not in run(*options, "--passphrase-file", file).err
