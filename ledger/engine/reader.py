@@ -113,7 +113,7 @@ class LogReader:
             )
         if tree_size in {0, self.head.tree_size}:
             return self.head
-        self._check_size(tree_size)
+        self.check_size(tree_size)
         root = tree_root(tree_size, self.snapshot.hashes)
         proof = prove_consistency(tree_size, self.head.tree_size, self.snapshot.hashes)
         try:
@@ -131,25 +131,25 @@ class LogReader:
         Raises:
             IndexBeyondTreeError: Index or size is beyond its tree.
         """
-        self._check_size(tree_size)
+        self.check_size(tree_size)
         self._check_index(leaf_index, tree_size)
         return prove_inclusion(leaf_index, tree_size, self.snapshot.hashes)
 
     def batch_inclusion_proof(self, leaf_indexes: Sequence[int], tree_size: int) -> list[bytes]:
         """Return one proof for several leaves, ascending and distinct, in the tree of a size."""
-        self._check_size(tree_size)
+        self.check_size(tree_size)
         self._check_index(leaf_indexes[-1], tree_size)
         return prove_batch_inclusion(leaf_indexes, tree_size, self.snapshot.hashes)
 
     def range_proof(self, begin: int, end: int, tree_size: int) -> list[bytes]:
         """Return the proof that the leaves [begin, end) are complete in the tree of a size."""
-        self._check_size(tree_size)
+        self.check_size(tree_size)
         self._check_index(end - 1, tree_size)
         return prove_range(begin, end, tree_size, self.snapshot.hashes)
 
     def consistency_proof(self, first_size: int, second_size: int) -> list[bytes]:
         """Return the proof that the tree of the first size is a prefix of that of the second."""
-        self._check_size(second_size)
+        self.check_size(second_size)
         if first_size > second_size:
             raise IndexBeyondTreeError(
                 f"the first size {first_size} is above the second size {second_size}",
@@ -165,6 +165,19 @@ class LogReader:
             IndexBeyondTreeError: It is not.
         """
         self._check_index(leaf_index, self.head.tree_size)
+
+    def check_size(self, tree_size: int) -> None:
+        """Return if the tree size is up to that of the head.
+
+        Raises:
+            IndexBeyondTreeError: It is beyond.
+        """
+        if tree_size > self.head.tree_size:
+            raise IndexBeyondTreeError(
+                f"tree size {tree_size} is beyond the newest head, whose size is {self.head.tree_size}",
+                hint="ask for a size up to the newest, or again after the log has grown",
+                metadata={"treeSize": str(tree_size), "newestTreeSize": str(self.head.tree_size)},
+            )
 
     # Records
 
@@ -267,14 +280,6 @@ class LogReader:
             return decode_leaf(leaf)
         except MalformedError as error:
             raise _damaged(index, "leaf") from error
-
-    def _check_size(self, tree_size: int) -> None:
-        if tree_size > self.head.tree_size:
-            raise IndexBeyondTreeError(
-                f"tree size {tree_size} is beyond the newest head, whose size is {self.head.tree_size}",
-                hint="ask for a size up to the newest, or again after the log has grown",
-                metadata={"treeSize": str(tree_size), "newestTreeSize": str(self.head.tree_size)},
-            )
 
     @staticmethod
     def _check_index(leaf_index: int, tree_size: int) -> None:

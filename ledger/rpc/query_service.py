@@ -15,9 +15,9 @@ from google.protobuf.descriptor import ServiceDescriptor
 from ledger.auth.roles import Permission
 from ledger.catalogue import category_of, controls_of
 from ledger.engine.log import Log
-from ledger.engine.reader import LogReader, View
+from ledger.engine.reader import View
 from ledger.engine.records import KEY_PREFIX, Credential
-from ledger.errors import IndexBehindError, IndexBeyondTreeError
+from ledger.errors import IndexBehindError
 from ledger.events.event import Value
 from ledger.index.counts import Buckets
 from ledger.index.queries import Queries
@@ -94,7 +94,7 @@ class _QueryService:
             with self._indexed(request.log) as (index, indexed), log.read() as reader:
                 # Later pages are of the size that the first one fixed.
                 size = place.tree_size if place else reader.head.tree_size
-                _check_size(reader, max(size, request.at_least))
+                reader.check_size(max(size, request.at_least))
                 cursor = place.cursor if place else 0 if request.ascending else size
                 queries = Queries(reader, index, indexed, self._parts.clock, node)
                 page = queries.page(size, cursor, limit, descending=not request.ascending)
@@ -146,7 +146,7 @@ class _QueryService:
         with self._parts.registry.use(request.log) as log:
             self._record(log, call, node, is_personal=False)
             with self._indexed(request.log) as (index, indexed), log.read() as reader:
-                _check_size(reader, request.at_least)
+                reader.check_size(request.at_least)
                 queries = Queries(reader, index, indexed, self._parts.clock, node)
                 counts = queries.count(group_by=request.group_by, buckets=buckets, at_least=request.at_least)
                 head = reader.checkpoint(queries.indexed_size)
@@ -235,15 +235,6 @@ def _key_of(log: Log, call: Call) -> bytes:
     value = log.record(KEY_PREFIX + call.caller.key_id)
     secret = Credential.decode(value).secret_hash if value is not None else b""
     return call.caller.key_id.encode() + b"\0" + secret
-
-
-def _check_size(reader: LogReader, tree_size: int) -> None:
-    if tree_size > reader.head.tree_size:
-        raise IndexBeyondTreeError(
-            f"tree size {tree_size} is beyond the newest head, whose size is {reader.head.tree_size}",
-            hint="ask for a size up to the newest, or again after the log has grown",
-            metadata={"treeSize": str(tree_size), "newestTreeSize": str(reader.head.tree_size)},
-        )
 
 
 def _after(leaf_index: int, request: query_pb2.QueryEventsRequest) -> int:
